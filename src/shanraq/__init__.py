@@ -1,0 +1,1 @@
+"""Shanraq: a self-hosted fintech integration platform."""

@@ -1,0 +1,285 @@
+"""The database: one transaction, one actor, one instant.
+
+    async with db.begin(actor) as tx:            # BEGIN, and row-level security for this actor
+        row = await tx.row("SELECT ...", payment_id)
+        await store.move(tx, before, after)      # COMMIT at the end, ROLLBACK on any exception
+
+A verb that takes `tx` never begins one; a verb that takes `db` begins its own; they do not nest. What must be written
+once, at the end (events, audit), is collected with `tx.defer` and flushed just before COMMIT.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
+from contextvars import ContextVar
+from datetime import UTC, datetime
+from typing import Any, Final, Protocol, TypeVar
+
+import asyncpg
+import msgspec
+
+from shanraq.core.actor import Actor, ActorKind
+from shanraq.core.errors import ConflictError, UnavailableError
+
+T = TypeVar("T")
+Row = asyncpg.Record
+
+_QUOTABLE: Final = re.compile(r"[A-Za-z0-9_]*")
+_current: ContextVar[Tx | None] = ContextVar("tx", default=None)
+
+CONNECTION_ERRORS: Final = (asyncpg.InterfaceError, asyncpg.PostgresConnectionError, OSError, asyncio.TimeoutError)
+_RERUN: Final = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError)
+
+
+class DatabaseUnavailableError(UnavailableError, code="database_unavailable", status=503):
+    """The database cannot be reached; nothing was changed."""
+
+
+class CommitUnknownError(UnavailableError, code="outcome_unknown", status=503):
+    """The connection was lost during commit: repeat the request with the same Idempotency-Key to learn the outcome."""
+
+
+class ContendedError(ConflictError, code="contended", status=409):
+    """Too many requests changed the same thing at once; nothing was changed, try again."""
+
+
+Flush = Callable[["Tx", Sequence[Any]], Awaitable[None]]
+
+
+class Clock(Protocol):
+    """The time source of transactions; tests pass their own."""
+
+    def __call__(self) -> datetime:
+        """Return the present instant, aware, UTC."""
+
+
+def utc_now() -> datetime:
+    """Return the present instant in UTC."""
+    return datetime.now(UTC)
+
+
+class Tx:
+    """One transaction: `actor` says for whom, `now` is its one instant."""
+
+    __slots__ = ("_connection", "_deferred", "actor", "now")
+
+    def __init__(self, connection: Any, actor: Actor, now: datetime) -> None:
+        self._connection = connection
+        self._deferred: dict[Flush, list[Any]] = {}
+        self.actor = actor
+        self.now = now
+
+    async def rows(self, sql: str, *args: object) -> list[Row]:
+        """Run a statement and return its rows."""
+        return await self._connection.fetch(sql, *args)  # type: ignore[no-any-return]
+
+    async def row(self, sql: str, *args: object) -> Row | None:
+        """Run a statement and return its first row, or None."""
+        return await self._connection.fetchrow(sql, *args)  # type: ignore[no-any-return]
+
+    async def value(self, sql: str, *args: object) -> Any:
+        """Run a statement and return the first column of its first row, or None."""
+        return await self._connection.fetchval(sql, *args)
+
+    async def execute(self, sql: str, *args: object) -> int:
+        """Run a statement and return the number of rows it touched."""
+        tag: str = await self._connection.execute(sql, *args)
+        last = tag.rpartition(" ")[2]
+        return int(last) if last.isdigit() else 0
+
+    def defer(self, flush: Flush, item: object) -> None:
+        """Collect `item`; just before COMMIT `flush(tx, items)` is called once with all items of that function."""
+        self._deferred.setdefault(flush, []).append(item)
+
+    async def savepoint(self, work: Callable[[], Awaitable[T]]) -> T:
+        """Run `work` so that its failure undoes its own statements and deferred items only."""
+        before = {flush: list(items) for flush, items in self._deferred.items()}
+        try:
+            async with self._connection.transaction():
+                return await work()
+        except BaseException:
+            self._deferred = before
+            raise
+
+    async def cursor(self, sql: str, *args: object, prefetch: int = 1000) -> AsyncIterator[Row]:
+        """Yield the rows of a long result a piece at a time."""
+        async for row in self._connection.cursor(sql, *args, prefetch=prefetch):
+            yield row
+
+    async def _flush(self) -> None:
+        while self._deferred:
+            flush, items = next(iter(self._deferred.items()))
+            del self._deferred[flush]
+            await flush(self, items)
+
+
+def assert_no_transaction() -> None:
+    """Fail if called inside a transaction: the network is outside, always."""
+    assert _current.get() is None, "no network call inside a database transaction"
+
+
+def _begin_statement(actor: Actor) -> str:
+    partner = actor.partner_id or "*"
+    environment = actor.environment.value if actor.environment else "*"
+    assert _QUOTABLE.fullmatch(actor.partner_id), "partner ids are checked before they come here"
+    assert partner != "*" or actor.kind is not ActorKind.PARTNER
+    return (
+        f"BEGIN; SET LOCAL shanraq.partner_id = '{partner}'; "
+        f"SET LOCAL shanraq.environment = '{environment}'; SET LOCAL shanraq.book = '{int(actor.book)}'"
+    )
+
+
+class Database:
+    """A pool of connections to one PostgreSQL database (15 to 18), acting as the application role."""
+
+    def __init__(self, pool: Any, clock: Clock = utc_now) -> None:
+        self._pool = pool
+        self.clock: Clock = clock
+
+    @classmethod
+    async def connect(
+        cls,
+        dsn: str,
+        *,
+        role: str | None = "shanraq_app",
+        min_size: int = 1,
+        max_size: int = 16,
+        command_timeout_seconds: float = 30.0,
+        clock: Clock = utc_now,
+    ) -> Database:
+        """Open the pool; every session takes `role`, which owns nothing and is bound by row-level security.
+
+        Raises DatabaseUnavailableError.
+        """
+        settings = {"application_name": "shanraq", "jit": "off", "timezone": "UTC"}
+        if role:
+            settings["role"] = role
+        try:
+            pool = await asyncpg.create_pool(
+                dsn,
+                min_size=min_size,
+                max_size=max_size,
+                command_timeout=command_timeout_seconds,
+                server_settings=settings,
+                init=_prepare_connection,
+                reset=_keep_session,
+            )
+        except CONNECTION_ERRORS as error:
+            raise DatabaseUnavailableError(f"cannot connect to PostgreSQL: {type(error).__name__}") from error
+        return cls(pool, clock)
+
+    async def close(self, timeout_seconds: float = 10.0) -> None:
+        """Close the pool; connections still in use after the timeout are cut."""
+        try:
+            await asyncio.wait_for(self._pool.close(), timeout_seconds)
+        except TimeoutError:
+            self._pool.terminate()
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[Any]:
+        """Lend a bare connection, for LISTEN and session-level advisory locks only."""
+        async with self._pool.acquire() as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def begin(self, actor: Actor) -> AsyncIterator[Tx]:
+        """Open a transaction for `actor`; commit at the end, roll back on an exception.
+
+        Raises DatabaseUnavailableError before anything is done, CommitUnknownError when COMMIT got no answer,
+        ContendedError when PostgreSQL asked for a re-run.
+        """
+        assert _current.get() is None, "transactions do not nest"
+        try:
+            connection = await self._pool.acquire(timeout=10.0)
+        except CONNECTION_ERRORS as error:
+            raise DatabaseUnavailableError from error
+        token = None
+        try:
+            try:
+                await connection.execute(_begin_statement(actor))
+            except CONNECTION_ERRORS as error:
+                raise DatabaseUnavailableError from error
+            tx = Tx(connection, actor, self.clock())
+            token = _current.set(tx)
+            try:
+                yield tx
+                await tx._flush()  # noqa: SLF001 (the two classes are one mechanism)
+            except _RERUN as error:
+                raise ContendedError from error
+            except CONNECTION_ERRORS as error:
+                if connection.is_closed():
+                    raise DatabaseUnavailableError from error
+                raise
+            try:
+                await connection.execute("COMMIT")
+            except _RERUN as error:
+                raise ContendedError from error
+            except CONNECTION_ERRORS as error:
+                raise CommitUnknownError from error
+        except BaseException:
+            await _roll_back(connection)
+            raise
+        finally:
+            if token is not None:
+                _current.reset(token)
+            await asyncio.shield(self._pool.release(connection))
+
+    async def run(self, actor: Actor, work: Callable[[Tx], Awaitable[T]], *, attempts: int = 5) -> T:
+        """Run `work` in a transaction, again from the start when PostgreSQL reports a deadlock or serialization failure.
+
+        `work` must change nothing but through its `tx`. Raises ContendedError after `attempts`.
+        """
+        for attempt in range(1, attempts + 1):
+            try:
+                async with self.begin(actor) as tx:
+                    return await work(tx)
+            except ContendedError as error:
+                if attempt == attempts or error.__cause__ is None:
+                    raise
+                await asyncio.sleep(random.uniform(0, 0.01 * 2**attempt))  # noqa: S311 (spreads retries, no secret)
+        raise AssertionError("unreachable")
+
+
+async def _roll_back(connection: Any) -> None:
+    if connection.is_closed():
+        return
+    try:
+        await asyncio.shield(connection.execute("ROLLBACK", timeout=5.0))
+    except BaseException:
+        connection.terminate()
+
+
+async def _keep_session(connection: Any) -> None:
+    # Every transaction ends with COMMIT or ROLLBACK and sets its variables LOCAL: there is nothing to reset.
+    if connection.is_in_transaction():
+        connection.terminate()
+
+
+async def _prepare_connection(connection: Any) -> None:
+    await connection.set_type_codec(
+        "jsonb", schema="pg_catalog", format="binary", encoder=_encode_jsonb, decoder=_decode_jsonb
+    )
+    await connection.set_type_codec(
+        "uuid",
+        schema="pg_catalog",
+        format="binary",
+        encoder=lambda number: number.to_bytes(16, "big"),
+        decoder=lambda raw: int.from_bytes(raw, "big"),
+    )
+
+
+def _encode_jsonb(value: object) -> bytes:
+    return b"\x01" + msgspec.json.encode(value)
+
+
+def _decode_jsonb(raw: bytes) -> Any:
+    return msgspec.json.decode(raw[1:])
+
+
+def chunks(items: Sequence[T], size: int) -> Iterable[Sequence[T]]:
+    """Cut a sequence into pieces of at most `size`."""
+    return (items[start : start + size] for start in range(0, len(items), size))

@@ -1,0 +1,70 @@
+"""Typed, time-ordered identifiers with readable prefixes: `pay_01JDK7ZC3V0X2Q9M5R8T6W4Y1B`.
+
+An id is a prefix, an underscore and 26 Crockford base32 characters that hold 128 bits: 48 bits of Unix milliseconds and
+80 random bits, incremented within one millisecond, so ids of one process are strictly increasing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+import time
+
+from shanraq.core.errors import InvalidInputError
+
+_ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_VALUE = {char: index for index, char in enumerate(_ALPHABET)}
+_PAIRS = tuple(a + b for a in _ALPHABET for b in _ALPHABET)
+_RANDOM_BITS = 80
+
+_lock = threading.Lock()
+_last = 0
+
+
+class InvalidIdError(InvalidInputError, code="invalid_id", status=400):
+    """The identifier is not of the expected form."""
+
+
+def new_number() -> int:
+    """Return a new 128-bit number, greater than every number this process returned before."""
+    global _last
+    with _lock:
+        number = (time.time_ns() // 1_000_000) << _RANDOM_BITS
+        number = number | int.from_bytes(os.urandom(10), "big") if number > _last else _last + 1
+        _last = number
+    return number
+
+
+def new_id(prefix: str) -> str:
+    """Return a new id with this prefix, such as `pay`."""
+    return text_of(prefix, new_number())
+
+
+def text_of(prefix: str, number: int) -> str:
+    """Write a 128-bit number as an id with this prefix."""
+    if not 0 <= number < 1 << 128:
+        raise ValueError("an id holds 128 bits")
+    return prefix + "_" + "".join([_PAIRS[(number >> shift) & 1023] for shift in range(120, -1, -10)])
+
+
+def number_of(prefix: str, text: str, *, field: str = "id") -> int:
+    """Read an id of this prefix back into its 128-bit number; raise InvalidIdError naming `field`."""
+    head, _, tail = text.partition("_")
+    if head != prefix or len(tail) != 26 or tail[0] > "7":
+        raise InvalidIdError(f"must be an id that starts with {prefix}_", field=field)
+    number = 0
+    for char in tail:
+        value = _VALUE.get(char)
+        if value is None:
+            raise InvalidIdError(f"must be an id that starts with {prefix}_", field=field)
+        number = number << 5 | value
+    return number
+
+
+def derived_number(*parts: str | int) -> int:
+    """Derive a stable 128-bit number from parts (SHA-256), as a UUID version 8 (RFC 9562, 5.8)."""
+    text = "\x1f".join(str(part) for part in parts).encode()
+    number = int.from_bytes(hashlib.sha256(text).digest()[:16], "big")
+    number = number & ~(0xF << 76) | 0x8 << 76
+    return number & ~(0x3 << 62) | 0x2 << 62

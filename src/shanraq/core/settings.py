@@ -1,0 +1,144 @@
+"""Every setting, typed, in one place: defaults < TOML file < SHANRAQ_* variables < command line.
+
+Secrets are given by reference: `..._file` names a file that holds them.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from shanraq.core.errors import InvalidInputError
+
+
+class InvalidSettingError(InvalidInputError, code="invalid_setting", status=400):
+    """A setting is unknown or has a value it cannot have."""
+
+
+def default_data_dir() -> Path:
+    """Return where data lies by default: `/var/lib/shanraq` for root, else the user's data directory."""
+    if os.geteuid() == 0:
+        return Path("/var/lib/shanraq")
+    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "shanraq"
+
+
+class VisaSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A CyberSource / Visa Acceptance merchant. `secret_file` holds the base64 shared secret of `key_id`."""
+
+    url: str = ""
+    merchant_id: str = ""
+    key_id: str = ""
+    secret_file: str = ""
+    timeout_seconds: float = 20.0
+    index_lag_seconds: float = 10.0
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """All settings of a process; names are the same in the TOML file and, as SHANRAQ_NAME, in the environment."""
+
+    data_dir: str = ""
+    """Where the embedded database, keys and simulator journals lie."""
+    database_url: str = ""
+    """An external PostgreSQL 15 to 18; empty starts the embedded one."""
+    database_owner_url: str = ""
+    """The login that owns the tables, for migrations; empty uses database_url and SET ROLE shanraq_app."""
+    database_connections: int = 16
+    pg_bin: str = ""
+    """Directory of PostgreSQL's binaries; empty finds them."""
+    keyring_file: str = ""
+    """Master keys; empty means keys/master.keys in data_dir, made at first start."""
+    host: str = "127.0.0.1"
+    port: int = 8080
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["json", "text"] = "json"
+    body_limit_bytes: int = 65_536
+    rate_limit_per_second: float = 500.0
+    rate_limit_burst: int = 1_000
+    public_rate_limit_per_second: float = 5.0
+    public_rate_limit_burst: int = 50
+    webhook_allow_hosts: tuple[str, ...] = ()
+    webhook_allow_cidrs: tuple[str, ...] = ()
+    webhook_allow_ports: tuple[int, ...] = ()
+    recover_after_seconds: float = 30.0
+    """How long an operation may be under way before recovery looks after it."""
+    recover_interval_seconds: float = 5.0
+    visa_sandbox: VisaSettings = VisaSettings(index_lag_seconds=1.0)
+    """Empty url: the built-in simulator."""
+    visa_live: VisaSettings = VisaSettings()
+    """Empty url: no live card payments."""
+    unsafe: bool = False
+    """Run on a PostgreSQL that may lose acknowledged commits (fsync off)."""
+
+    @property
+    def data_path(self) -> Path:
+        """Return the data directory."""
+        return Path(self.data_dir) if self.data_dir else default_data_dir()
+
+    @property
+    def keyring_path(self) -> Path:
+        """Return the file of the master keys."""
+        return Path(self.keyring_file) if self.keyring_file else self.data_path / "keys" / "master.keys"
+
+
+def load(file: Path | None = None, environment: Mapping[str, str] | None = None, **overrides: Any) -> Settings:
+    """Read the settings; raise InvalidSettingError naming the setting and where it came from.
+
+    `overrides` (the command line) win; None in them means not given.
+    """
+    variables = os.environ if environment is None else environment
+    values: dict[str, Any] = {}
+    source: dict[str, str] = {}
+    path = file or (Path(variables["SHANRAQ_CONFIG"]) if variables.get("SHANRAQ_CONFIG") else None)
+    if path is not None:
+        for name, value in _read_toml(path).items():
+            values[name], source[name] = value, str(path)
+    for name, value in _read_environment(variables).items():
+        if isinstance(value, dict) and isinstance(values.get(name), dict):
+            value = {**values[name], **value}
+        values[name], source[name] = value, f"SHANRAQ_{name.upper()}"
+    for name, value in overrides.items():
+        if value is not None:
+            values[name], source[name] = value, f"--{name.replace('_', '-')}"
+    for name in values:
+        if name not in Settings.__struct_fields__:
+            raise InvalidSettingError(f"is not a setting (from {source[name]})", field=name)
+    for name, value in values.items():
+        kind = next(field for field in msgspec.structs.fields(Settings) if field.name == name).type
+        try:
+            values[name] = msgspec.convert(value, kind, strict=False, str_keys=True)
+        except msgspec.ValidationError as error:
+            raise InvalidSettingError(f"{error} (from {source[name]})", field=name) from None
+    return Settings(**values)
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text())
+    except OSError as error:
+        raise InvalidSettingError(f"cannot read {path}: {error.strerror}", field="config") from None
+    except tomllib.TOMLDecodeError as error:
+        raise InvalidSettingError(f"{path} is not TOML: {error}", field="config") from None
+
+
+def _read_environment(variables: Mapping[str, str]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for field in msgspec.structs.fields(Settings):
+        variable = f"SHANRAQ_{field.name.upper()}"
+        if isinstance(field.type, type) and issubclass(field.type, msgspec.Struct):
+            nested = {
+                inner: variables[f"{variable}_{inner.upper()}"]
+                for inner in field.type.__struct_fields__
+                if f"{variable}_{inner.upper()}" in variables
+            }
+            if nested:
+                found[field.name] = nested
+        elif variable in variables:
+            text = variables[variable]
+            listed = getattr(field.type, "__origin__", None) is tuple
+            found[field.name] = [part.strip() for part in text.split(",") if part.strip()] if listed else text
+    return found

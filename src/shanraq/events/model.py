@@ -1,0 +1,36 @@
+"""What an event is before and after the sequencer numbered it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+import msgspec
+
+from shanraq.core.actor import Environment
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A fact a partner may learn: type of the catalogue, subject (`payment/pay_...`), data as it was at that moment."""
+
+    type: str
+    subject: str
+    data: msgspec.Struct | dict[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class Stamped:
+    """An event with its places: `seq` over all, `partner_seq` gap-free within one partner and environment."""
+
+    seq: int
+    partner_seq: int
+    event_id: str
+    partner_id: str
+    environment: Environment
+    type: str
+    version: int
+    subject: str
+    occurred_at: datetime
+    data: bytes
+    request_id: str

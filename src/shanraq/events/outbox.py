@@ -1,0 +1,108 @@
+"""The outbox: events are written with the fact, in its transaction, and read in the order the sequencer gave them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from shanraq.core.actor import Environment
+from shanraq.core.db import Row, Tx
+from shanraq.core.ids import new_id
+from shanraq.events.catalog import CATALOG
+from shanraq.events.model import Event, Stamped
+
+_encoder = msgspec.json.Encoder()
+
+
+def emit(tx: Tx, event: Event, *, request_id: str | None = None) -> None:
+    """Write an event with this transaction: it exists if and only if the transaction commits.
+
+    `request_id` is the actor's unless the transaction serves several requests at once.
+    """
+    assert event.type in CATALOG, f"{event.type} is not in the catalogue"
+    version = CATALOG[event.type].version
+    request = tx.actor.request_id if request_id is None else request_id
+    tx.defer(_write, (new_id("evt"), event.type, version, event.subject, _encoder.encode(event.data), request))
+
+
+async def _write(tx: Tx, events: Sequence[tuple[str, str, int, str, bytes, str]]) -> None:
+    partner_id, environment = tx.actor.scope
+    await tx.execute(
+        """INSERT INTO event_outbox (event_id, partner_id, environment, type, version, subject, occurred_at, data, request_id)
+           SELECT u.event_id, $1, $2, u.type, u.version, u.subject, $3, u.data, u.request_id
+             FROM unnest($4::text[], $5::text[], $6::int[], $7::text[], $8::bytea[], $9::text[])
+                  WITH ORDINALITY u(event_id, type, version, subject, data, request_id, n)
+            ORDER BY n""",
+        partner_id,
+        environment,
+        tx.now,
+        *(list(column) for column in zip(*events, strict=True)),
+    )
+
+
+async def stamp(tx: Tx, *, limit: int = 1000) -> list[Stamped]:
+    """Number committed events, in outbox order; the one sequencer calls it as the system, holding its advisory lock.
+
+    A cursor over the identity column would lose events that commit late; `seq` is given after commit, so it cannot.
+    """
+    rows = await tx.rows(
+        """WITH fresh AS (
+               SELECT id, partner_id, environment FROM event_outbox WHERE seq IS NULL ORDER BY id LIMIT $1 FOR NO KEY UPDATE
+           ), counted AS (
+               SELECT partner_id, environment, count(*) AS n FROM fresh GROUP BY partner_id, environment
+           ), moved AS (
+               INSERT INTO partner_stream AS s (partner_id, environment, last_seq)
+               SELECT partner_id, environment, n FROM counted
+               ON CONFLICT (partner_id, environment) DO UPDATE SET last_seq = s.last_seq + excluded.last_seq
+               RETURNING partner_id, environment, last_seq
+           ), numbered AS (
+               SELECT f.id, nextval('event_seq') AS seq,
+                      m.last_seq - c.n + row_number() OVER (PARTITION BY f.partner_id, f.environment ORDER BY f.id)
+                          AS partner_seq
+                 FROM (SELECT * FROM fresh ORDER BY id) f
+                 JOIN counted c USING (partner_id, environment) JOIN moved m USING (partner_id, environment)
+                ORDER BY f.id
+           )
+           UPDATE event_outbox e SET seq = n.seq, partner_seq = n.partner_seq FROM numbered n WHERE e.id = n.id
+           RETURNING e.*""",
+        limit,
+    )
+    return sorted((stamped_of(row) for row in rows), key=lambda event: event.seq)
+
+
+async def read(tx: Tx, *, after: int, types: Sequence[str] = (), limit: int = 100) -> list[Stamped]:
+    """Return the partner's events with `partner_seq` above `after`, in order; `types` empty means all."""
+    partner_id, environment = tx.actor.scope
+    rows = await tx.rows(
+        """SELECT * FROM event_outbox
+            WHERE partner_id = $1 AND environment = $2 AND partner_seq > $3 AND (cardinality($4::text[]) = 0 OR type = ANY($4))
+            ORDER BY partner_seq LIMIT $5""",
+        partner_id, environment, after, list(types), limit,
+    )  # fmt: skip
+    return [stamped_of(row) for row in rows]
+
+
+async def find(tx: Tx, event_id: str) -> Stamped | None:
+    """Return one stamped event of the partner, or None."""
+    partner_id, environment = tx.actor.scope
+    row = await tx.row(
+        """SELECT * FROM event_outbox
+            WHERE event_id = $3 AND partner_id = $1 AND environment = $2 AND partner_seq IS NOT NULL""",
+        partner_id, environment, event_id,
+    )  # fmt: skip
+    return stamped_of(row) if row is not None else None
+
+
+async def unstamped(tx: Tx) -> int:
+    """Return how many committed events wait for their number."""
+    return int(await tx.value("SELECT count(*) FROM event_outbox WHERE seq IS NULL"))
+
+
+def stamped_of(row: Row) -> Stamped:
+    """Read a stamped row of event_outbox."""
+    return Stamped(
+        seq=row["seq"], partner_seq=row["partner_seq"], event_id=row["event_id"], partner_id=row["partner_id"],
+        environment=Environment(row["environment"]), type=row["type"], version=row["version"], subject=row["subject"],
+        occurred_at=row["occurred_at"], data=row["data"], request_id=row["request_id"],
+    )  # fmt: skip

@@ -1,0 +1,119 @@
+"""Authorise a payment, or sell: authorise and capture in one."""
+
+from __future__ import annotations
+
+import msgspec
+
+from shanraq import accounts, audit, events, transactions
+from shanraq.core import once
+from shanraq.core.actor import Actor
+from shanraq.core.db import Tx
+from shanraq.core.ids import new_id
+from shanraq.core.money import Money
+from shanraq.core.secret import SecurityCode
+from shanraq.payments import store, vault
+from shanraq.payments.adapter import Authorize, Billing, OperationKind
+from shanraq.payments.model import PREFIX, NewPayment, Payment, PaymentStatus
+from shanraq.payments.send import Acquiring, Prepared, carry_out
+from shanraq.payments.settle import new_operation
+
+OPERATION = "payments.authorize"
+
+
+async def authorize(
+    acquiring: Acquiring, actor: Actor, key: str | None, new: NewPayment, security_code: SecurityCode | None = None
+) -> once.Given[Payment]:
+    """Ask a payment system for money for an account; the outcome, also a decline, is the payment's status.
+
+    `authorizing` means that the answer is not known yet: recovery finds out, never charging twice. The security code goes to
+    the gateway and nowhere else, not even into the fingerprint of the request. Raises PaymentMethodNotFoundError,
+    CardExpiredError, AccountNotFoundError, AccountNotActiveError, CurrencyMismatchError, InvalidAmountError,
+    NoAdapterError, and the errors of core.once.
+    """
+    actor.require("payments:write")
+    amount = Money.positive(new.amount, new.currency)
+    request = once.Request.of(OPERATION, key, new)
+
+    async def prepare(tx: Tx) -> Prepared:
+        adapter = acquiring.gateways.choose(actor.scope[1])
+        method, card = await vault.open_card(tx, acquiring.keyring, new.payment_method_id, security_code)
+        found = await accounts.load_accounts(tx, [new.account_id])
+        account = found.get(new.account_id)
+        if account is None or account.kind is accounts.AccountKind.SYSTEM:
+            raise accounts.AccountNotFoundError(field="account_id")
+        accounts.check_account(account, amount, field="account_id")
+        clearing = await accounts.system_account(tx, accounts.SystemAccount.CARD_CLEARING, amount.currency)
+        payment_id = new_id(PREFIX)
+        (held,) = await transactions.open_movements(
+            tx,
+            [
+                transactions.Movement(
+                    kind=transactions.TransactionKind.PAYMENT,
+                    debit_account=clearing.id,
+                    credit_account=account.id,
+                    amount=amount,
+                    transfer_id=request.number(actor, "hold"),
+                    hold=True,
+                    source=f"payment/{payment_id}",
+                    reference=new.reference,
+                    description=new.description,
+                )
+            ],
+        )
+        payment = store.StoredPayment(
+            Payment(
+                id=payment_id,
+                payment_method_id=method.id,
+                account_id=account.id,
+                amount=amount.minor,
+                currency=amount.currency.code,
+                status=PaymentStatus.AUTHORIZING,
+                amount_authorized=0,
+                amount_captured=0,
+                amount_refunded=0,
+                failure=None,
+                reference=new.reference,
+                description=new.description,
+                metadata=new.metadata,
+                operation=None,
+                version=1,
+                created_at=tx.now,
+                updated_at=tx.now,
+            ),
+            adapter=adapter.name,
+            gateway_id="",
+            hold_transaction=held.transaction.id,
+        )
+        await store.insert_payment(tx, payment)
+        operation = new_operation(
+            tx,
+            payment,
+            OperationKind.AUTHORIZE,
+            amount,
+            due=tx.now + acquiring.recover_after,
+            request=request,
+            transaction_id=held.transaction.id,
+            sale=new.capture,
+        )
+        await store.insert_operation(tx, operation)
+        seen = msgspec.structs.replace(payment.payment, operation=operation.operation)
+        events.emit(tx, events.Event("payment.initiated", f"payment/{payment_id}", seen))
+        audit.record(
+            tx,
+            "payment.initiated",
+            payment_id,
+            {"amount": amount.minor, "currency": amount.currency.code, "adapter": adapter.name},
+        )
+        return Prepared(
+            operation,
+            Authorize(
+                operation_id=operation.operation.id,
+                reference=payment_id,
+                amount=amount,
+                card=card,
+                capture=new.capture,
+                billing=Billing(**msgspec.structs.asdict(new.billing)),
+            ),
+        )
+
+    return await carry_out(acquiring, actor, request, prepare)

@@ -1,0 +1,123 @@
+"""Find out what became of operations without an outcome, and settle them: nobody is charged twice, nothing stays unknown.
+
+The protocol for one operation: inquire; found -> settle as found. Not found before the gateway's index can be trusted -> look
+again later. Not found after that -> take it back by its id, which also bars an answer still under way; then it is settled as
+not done. A reversal is simply sent again: releasing twice releases once.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Final, assert_never
+
+import structlog
+
+from shanraq.core.actor import SYSTEM, Actor
+from shanraq.core.db import Database
+from shanraq.payments import store
+from shanraq.payments.adapter import (
+    Adapter,
+    Advice,
+    Approved,
+    DeclineClass,
+    Declined,
+    InReview,
+    NotFound,
+    NotProcessed,
+    OperationKind,
+    Outcome,
+    Reason,
+    Reverse,
+    Unknown,
+)
+from shanraq.payments.errors import NoAdapterError
+from shanraq.payments.send import Acquiring, send
+from shanraq.payments.settle import settle_outcome
+from shanraq.payments.store import StoredOperation
+
+log = structlog.get_logger(__name__)
+
+LEASE: Final = timedelta(minutes=2)
+OVERDUE: Final = timedelta(minutes=15)
+_NEVER_ARRIVED: Final = Reason("not_processed", DeclineClass.TECHNICAL, Advice.RETRY_LATER, "no such operation")
+
+
+async def recover(acquiring: Acquiring, *, limit: int = 20) -> int:
+    """Take up operations that are due and settle what can be settled; returns how many were taken up.
+
+    Safe to run in any number of processes: an operation is leased to one of them, and settled once by whoever is first.
+    """
+    async with acquiring.db.begin(SYSTEM) as tx:
+        due = await store.take_due(tx, limit, LEASE)
+        now = tx.now
+    for operation in due:
+        if now - operation.operation.sent_at > OVERDUE:
+            log.error("payments.unknown_too_long", operation=operation.operation.id, payment=operation.payment_id)
+        try:
+            adapter = acquiring.gateways.named(operation.environment, operation.adapter)
+        except NoAdapterError:
+            log.exception("payments.adapter_missing", operation=operation.operation.id)
+            continue
+        outcome = await _find_out(acquiring.db, adapter, operation)
+        actor = _actor_of(operation)
+        payment = await settle_outcome(acquiring.db, actor, operation.operation.id, outcome)
+        log.info(
+            "payments.recovered",
+            operation=operation.operation.id,
+            kind=operation.operation.kind,
+            outcome=type(outcome).__name__,
+            payment_status=payment.status,
+        )
+    return len(due)
+
+
+async def _find_out(db: Database, adapter: Adapter, operation: StoredOperation) -> Outcome:
+    try:
+        finding = await adapter.inquire(operation.lost)
+        match finding:
+            case Approved() | Declined() | InReview() | Unknown():
+                return finding
+            case NotFound():
+                pass
+            case _:
+                assert_never(finding)
+        if operation.operation.kind is OperationKind.REVERSE and operation.target_id is not None:
+            return await _reverse_again(adapter, operation)
+        if db.clock() - operation.operation.sent_at < adapter.settled_after:
+            return Unknown("not found yet")
+        undone = await adapter.undo(operation.lost)
+    except Exception:
+        log.exception("payments.adapter_broke", adapter=adapter.name, operation=operation.operation.id)
+        return Unknown("the adapter failed")
+    match undone:
+        case Approved() | NotFound():
+            return NotProcessed(_NEVER_ARRIVED, retryable=True)
+        case Declined() | InReview() | Unknown():
+            return Unknown("could neither be found nor taken back")
+        case _:
+            assert_never(undone)
+
+
+async def _reverse_again(adapter: Adapter, operation: StoredOperation) -> Outcome:
+    assert operation.target_id is not None
+    outcome = await send(
+        adapter, Reverse(operation.operation.id, operation.payment_id, operation.target_id, operation.amount)
+    )
+    if isinstance(outcome, NotProcessed) and outcome.reason.gateway_reason in (
+        "AUTH_ALREADY_REVERSED",
+        "TRANSACTION_ALREADY_REVERSED_OR_SETTLED",
+    ):
+        return Approved(operation.target_id, operation.amount)
+    return outcome
+
+
+def _actor_of(operation: StoredOperation) -> Actor:
+    actor = SYSTEM.acting_for(operation.partner_id, operation.environment, operation.book)
+    return actor.with_request(operation.request_id)
+
+
+async def oldest_unknown_seconds(db: Database) -> float:
+    """Return how long the oldest operation without an outcome has been under way, in seconds; 0 when there is none."""
+    async with db.begin(SYSTEM) as tx:
+        oldest = await store.oldest_open(tx)
+        return (tx.now - oldest).total_seconds() if oldest is not None else 0.0

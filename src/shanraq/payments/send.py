@@ -1,0 +1,115 @@
+"""Carry out one keyed request: write down what will be done, do it, write down what happened.
+
+Transaction A claims the key, checks, reserves money and writes the operation as `sending`; the gateway is called outside any
+transaction; transaction B settles by the outcome. A crash between A and B, or an answer that never came, is recovered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import assert_never
+
+import msgspec
+import structlog
+
+from shanraq.core import once
+from shanraq.core.actor import Actor
+from shanraq.core.crypto import Keyring
+from shanraq.core.db import Database, Tx
+from shanraq.core.errors import ShanraqError
+from shanraq.payments import store
+from shanraq.payments.adapter import Adapter, Authorize, Capture, Command, Outcome, Refund, Reverse, Unknown, Void
+from shanraq.payments.model import Gateways, OperationStatus, Payment
+from shanraq.payments.settle import settle_outcome
+from shanraq.payments.store import StoredOperation
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Acquiring:
+    """What payments need: the database, the keys of the vault, the gateways, and how long an answer may take.
+
+    After `recover_after` an operation without an outcome is taken up by recovery; it must exceed every adapter's deadline.
+    """
+
+    db: Database
+    keyring: Keyring
+    gateways: Gateways
+    recover_after: timedelta = timedelta(seconds=30)
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """An operation written down, and the command to send for it."""
+
+    operation: StoredOperation
+    command: Command
+
+
+Prepare = Callable[[Tx], Awaitable[Prepared | Payment]]
+
+
+async def carry_out(acquiring: Acquiring, actor: Actor, request: once.Request, prepare: Prepare) -> once.Given[Payment]:
+    """Do what `prepare` writes down, once for this request; a Payment from `prepare` was decided without the gateway.
+
+    Raises what `prepare` raises and the errors of core.once.
+    """
+
+    async def open_(tx: Tx) -> Prepared | once.Given[Payment]:
+        answer = await once.claim(tx, request)
+        if answer is not None:
+            return once.Given(msgspec.json.decode(answer, type=Payment), replayed=True)
+        prepared = await prepare(tx)
+        if isinstance(prepared, Payment):
+            await once.finish(tx, request, msgspec.json.encode(prepared))
+            return once.Given(prepared)
+        return prepared
+
+    try:
+        opened = await acquiring.db.run(actor, open_)
+    except once.KeyInUseError:
+        return await _under_way(acquiring.db, actor, request)
+    except ShanraqError as error:
+        answer = await once.refuse(acquiring.db, actor, request, error)
+        if answer is None:
+            raise
+        return once.Given(msgspec.json.decode(answer, type=Payment), replayed=True)
+    if isinstance(opened, once.Given):
+        return opened
+    adapter = acquiring.gateways.named(opened.operation.environment, opened.operation.adapter)
+    outcome = await send(adapter, opened.command)
+    return once.Given(await settle_outcome(acquiring.db, actor, opened.operation.operation.id, outcome))
+
+
+async def send(adapter: Adapter, command: Command) -> Outcome:
+    """Give a command to an adapter. An adapter that breaks has told nothing: Unknown."""
+    try:
+        match command:
+            case Authorize():
+                return await adapter.authorize(command)
+            case Capture():
+                return await adapter.capture(command)
+            case Refund():
+                return await adapter.refund(command)
+            case Void():
+                return await adapter.void(command)
+            case Reverse():
+                return await adapter.reverse(command)
+            case _:
+                assert_never(command)
+    except Exception:
+        log.exception("payments.adapter_broke", adapter=adapter.name, operation=command.operation_id)
+        return Unknown("the adapter failed")
+
+
+async def _under_way(db: Database, actor: Actor, request: once.Request) -> once.Given[Payment]:
+    """Answer a repeated request whose first one has no outcome yet: once that is known to be unknown, with the payment."""
+    async with db.begin(actor) as tx:
+        operation = await store.operation_by_key(tx, request.operation, request.key)
+        if operation is None or operation.operation.status is OperationStatus.SENDING:
+            raise once.KeyInUseError(field="Idempotency-Key")
+        payment = await store.load_payment(tx, operation.payment_id)
+    return once.Given(msgspec.structs.replace(payment.payment, operation=operation.operation), replayed=True)

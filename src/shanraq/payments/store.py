@@ -1,0 +1,338 @@
+"""The SQL of payments, their operations and payment methods."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import asyncpg
+import msgspec
+
+from shanraq.core.actor import Environment
+from shanraq.core.db import Row, Tx
+from shanraq.core.ids import number_of
+from shanraq.core.money import Currency, Money
+from shanraq.payments.adapter import Lost, OperationKind
+from shanraq.payments.errors import PaymentBusyError, PaymentMethodNotFoundError, PaymentNotFoundError
+from shanraq.payments.model import (
+    METHOD_PREFIX,
+    PREFIX,
+    Failure,
+    MethodStatus,
+    Operation,
+    OperationStatus,
+    Payment,
+    PaymentMethod,
+    PaymentStatus,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPayment:
+    """A payment with what only we need: its adapter, the gateway's id of the authorisation, the transaction of the hold."""
+
+    payment: Payment
+    adapter: str
+    gateway_id: str
+    hold_transaction: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredOperation:
+    """An operation with what only we need: whose it is, what it acts on, which keyed request asked for it."""
+
+    operation: Operation
+    payment_id: str
+    partner_id: str
+    environment: Environment
+    book: int
+    adapter: str
+    sale: bool
+    final: bool
+    target_id: str | None
+    amount_refunded: int
+    once_operation: str | None
+    once_key: str | None
+    request_id: str
+    checks: int
+    next_check_at: datetime | None
+
+    @property
+    def amount(self) -> Money:
+        """Return the operation's amount."""
+        return Money(self.operation.amount, Currency.historic(self.operation.currency))
+
+    @property
+    def lost(self) -> Lost:
+        """Return what an adapter needs to find this operation again."""
+        return Lost(
+            operation_id=self.operation.id,
+            reference=self.payment_id,
+            kind=self.operation.kind,
+            amount=self.amount,
+            sent_at=self.operation.sent_at,
+            sale=self.sale,
+        )
+
+
+def method_of(row: Row) -> PaymentMethod:
+    """Read a row of payment_method."""
+    return PaymentMethod(
+        id=row["id"], customer_id=row["customer_id"], brand=row["brand"], masked=row["masked"],
+        expiry_month=row["expiry_month"], expiry_year=row["expiry_year"], fingerprint=row["fingerprint"].hex(),
+        status=MethodStatus(row["status"]), metadata=row["metadata"], created_at=row["created_at"],
+        updated_at=row["updated_at"],
+    )  # fmt: skip
+
+
+def operation_of(row: Row) -> StoredOperation:
+    """Read a row of payment_operation."""
+    return StoredOperation(
+        operation=Operation(
+            id=row["id"], kind=OperationKind(row["kind"]), amount=row["amount"], currency=row["currency"],
+            status=OperationStatus(row["status"]), failure=_failure_of(row["failure"]), gateway_id=row["gateway_id"],
+            transaction_id=row["transaction_id"], sent_at=row["sent_at"], settled_at=row["settled_at"],
+        ),
+        payment_id=row["payment_id"], partner_id=row["partner_id"], environment=Environment(row["environment"]),
+        book=row["book"], adapter=row["adapter"], sale=row["sale"], final=row["final"], target_id=row["target_id"],
+        amount_refunded=row["amount_refunded"], once_operation=row["once_operation"], once_key=row["once_key"],
+        request_id=row["request_id"], checks=row["checks"], next_check_at=row["next_check_at"],
+    )  # fmt: skip
+
+
+def payment_of(row: Row) -> StoredPayment:
+    """Read a row of payment."""
+    return StoredPayment(
+        Payment(
+            id=row["id"], payment_method_id=row["payment_method_id"], account_id=row["account_id"], amount=row["amount"],
+            currency=row["currency"], status=PaymentStatus(row["status"]), amount_authorized=row["amount_authorized"],
+            amount_captured=row["amount_captured"], amount_refunded=row["amount_refunded"],
+            failure=_failure_of(row["failure"]), reference=row["reference"], description=row["description"],
+            metadata=row["metadata"], operation=None, version=row["version"], created_at=row["created_at"],
+            updated_at=row["updated_at"],
+        ),
+        row["adapter"], row["gateway_id"], row["hold_transaction"],
+    )  # fmt: skip
+
+
+def _failure_of(stored: dict[str, str] | None) -> Failure | None:
+    return msgspec.convert(stored, Failure) if stored is not None else None
+
+
+async def insert_method(tx: Tx, method: PaymentMethod, pan_sealed: bytes) -> None:
+    """Write a new payment method with its sealed number."""
+    partner_id, environment = tx.actor.scope
+    await tx.execute(
+        """INSERT INTO payment_method (id, partner_id, environment, customer_id, brand, masked, expiry_month, expiry_year,
+                                       fingerprint, pan_sealed, status, metadata, created_at, updated_at)
+           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $13)""",
+        method.id, partner_id, environment, method.customer_id, method.brand, method.masked, method.expiry_month,
+        method.expiry_year, bytes.fromhex(method.fingerprint), pan_sealed, method.status, method.metadata, tx.now,
+    )  # fmt: skip
+
+
+async def load_method(tx: Tx, method_id: str) -> tuple[PaymentMethod, bytes | None]:
+    """Return a payment method of the partner and its sealed number; raise PaymentMethodNotFoundError."""
+    number_of(METHOD_PREFIX, method_id, field="payment_method_id")
+    partner_id, environment = tx.actor.scope
+    row = await tx.row(
+        "SELECT * FROM payment_method WHERE id = $1 AND partner_id = $2 AND environment = $3",
+        method_id, partner_id, environment,
+    )  # fmt: skip
+    if row is None:
+        raise PaymentMethodNotFoundError(field="payment_method_id")
+    return method_of(row), row["pan_sealed"]
+
+
+async def delete_method(tx: Tx, method_id: str) -> bool:
+    """Destroy the number of a payment method; False if there was nothing to destroy."""
+    partner_id, environment = tx.actor.scope
+    written = await tx.execute(
+        """UPDATE payment_method SET status = 'deleted', pan_sealed = NULL, updated_at = $4
+            WHERE id = $1 AND partner_id = $2 AND environment = $3 AND status = 'active'""",
+        method_id, partner_id, environment, tx.now,
+    )  # fmt: skip
+    return written == 1
+
+
+async def method_page(tx: Tx, *, customer_id: str | None, after: str, limit: int) -> list[PaymentMethod]:
+    """Return payment methods newest first, after an id; one more than `limit` to tell whether more follow."""
+    partner_id, environment = tx.actor.scope
+    rows = await tx.rows(
+        """SELECT * FROM payment_method
+            WHERE partner_id = $1 AND environment = $2 AND ($3::text IS NULL OR customer_id = $3) AND ($4 = '' OR id < $4)
+            ORDER BY id DESC LIMIT $5 + 1""",
+        partner_id, environment, customer_id, after, limit,
+    )  # fmt: skip
+    return [method_of(row) for row in rows]
+
+
+async def insert_payment(tx: Tx, stored: StoredPayment) -> None:
+    """Write a new payment."""
+    partner_id, environment = tx.actor.scope
+    payment = stored.payment
+    await tx.execute(
+        """INSERT INTO payment (id, partner_id, environment, adapter, payment_method_id, account_id, amount, currency, status,
+                                hold_transaction, reference, description, metadata, created_at, updated_at)
+           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $14)""",
+        payment.id, partner_id, environment, stored.adapter, payment.payment_method_id, payment.account_id, payment.amount,
+        payment.currency, payment.status, stored.hold_transaction, payment.reference, payment.description,
+        payment.metadata, tx.now,
+    )  # fmt: skip
+
+
+async def load_payment(tx: Tx, payment_id: str, *, lock: bool = False) -> StoredPayment:
+    """Return a payment of the partner, locked for a change if asked; raise PaymentNotFoundError."""
+    number_of(PREFIX, payment_id, field="payment_id")
+    partner_id, environment = tx.actor.scope
+    row = await tx.row(
+        "SELECT * FROM payment WHERE id = $1 AND partner_id = $2 AND environment = $3 FOR UPDATE"
+        if lock
+        else "SELECT * FROM payment WHERE id = $1 AND partner_id = $2 AND environment = $3",
+        payment_id, partner_id, environment,
+    )  # fmt: skip
+    if row is None:
+        raise PaymentNotFoundError(field="payment_id")
+    return payment_of(row)
+
+
+async def payment_page(tx: Tx, *, account_id: str | None, status: str | None, after: str, limit: int) -> list[Payment]:
+    """Return payments newest first, after an id; one more than `limit` to tell whether more follow."""
+    partner_id, environment = tx.actor.scope
+    rows = await tx.rows(
+        """SELECT * FROM payment
+            WHERE partner_id = $1 AND environment = $2 AND ($3::text IS NULL OR account_id = $3)
+              AND ($4::text IS NULL OR status = $4) AND ($5 = '' OR id < $5)
+            ORDER BY id DESC LIMIT $6 + 1""",
+        partner_id, environment, account_id, status, after, limit,
+    )  # fmt: skip
+    return [payment_of(row).payment for row in rows]
+
+
+async def move_payment(tx: Tx, before: StoredPayment, **changes: Any) -> StoredPayment:
+    """Write changes of a payment whose row is locked; a new status has been checked by the caller's `to`."""
+    gateway_id = changes.pop("gateway_id", before.gateway_id)
+    hold_transaction = changes.pop("hold_transaction", before.hold_transaction)
+    old = before.payment
+    new = msgspec.structs.replace(old, version=old.version + 1, updated_at=tx.now, **changes)
+    written = await tx.execute(
+        """UPDATE payment SET status = $3, amount_authorized = $4, amount_captured = $5, amount_refunded = $6, failure = $7,
+                              gateway_id = $8, hold_transaction = $9, version = $10, updated_at = $11
+            WHERE id = $1 AND version = $2""",
+        old.id, old.version, new.status, new.amount_authorized, new.amount_captured, new.amount_refunded, new.failure,
+        gateway_id, hold_transaction, new.version, tx.now,
+    )  # fmt: skip
+    assert written == 1, "the row is locked"
+    return StoredPayment(new, before.adapter, gateway_id, hold_transaction)
+
+
+async def insert_operation(tx: Tx, stored: StoredOperation) -> None:
+    """Write down an operation before it is sent; raise PaymentBusyError if another one is under way."""
+    operation = stored.operation
+    try:
+        await tx.execute(
+            """INSERT INTO payment_operation (id, payment_id, partner_id, environment, book, adapter, kind, sale, final, amount,
+                                              currency, status, failure, target_id, transaction_id, once_operation, once_key,
+                                              request_id, next_check_at, sent_at, settled_at)
+               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)""",
+            operation.id, stored.payment_id, stored.partner_id, stored.environment, stored.book, stored.adapter,
+            operation.kind, stored.sale, stored.final, operation.amount, operation.currency, operation.status,
+            operation.failure, stored.target_id, operation.transaction_id, stored.once_operation, stored.once_key,
+            stored.request_id, stored.next_check_at, operation.sent_at, operation.settled_at,
+        )  # fmt: skip
+    except asyncpg.UniqueViolationError:
+        raise PaymentBusyError(field="payment_id") from None
+
+
+async def load_operation(tx: Tx, operation_id: str) -> StoredOperation:
+    """Return an operation, locked for a change."""
+    row = await tx.row("SELECT * FROM payment_operation WHERE id = $1 FOR UPDATE", operation_id)
+    assert row is not None, "operations are never deleted"
+    return operation_of(row)
+
+
+async def operations(tx: Tx, payment_id: str) -> list[StoredOperation]:
+    """Return the operations of a payment, oldest first."""
+    rows = await tx.rows("SELECT * FROM payment_operation WHERE payment_id = $1 ORDER BY id", payment_id)
+    return [operation_of(row) for row in rows]
+
+
+async def latest_operations(tx: Tx, payment_ids: list[str]) -> dict[str, Operation]:
+    """Return the latest operation of each payment."""
+    rows = await tx.rows(
+        """SELECT DISTINCT ON (payment_id) * FROM payment_operation WHERE payment_id = ANY($1)
+            ORDER BY payment_id, id DESC""",
+        payment_ids,
+    )
+    return {row["payment_id"]: operation_of(row).operation for row in rows}
+
+
+async def operation_by_key(tx: Tx, once_operation: str, once_key: str) -> StoredOperation | None:
+    """Return the operation that a keyed request of the partner asked for."""
+    partner_id, environment = tx.actor.scope
+    row = await tx.row(
+        """SELECT * FROM payment_operation
+            WHERE partner_id = $1 AND environment = $2 AND once_operation = $3 AND once_key = $4""",
+        partner_id, environment, once_operation, once_key,
+    )  # fmt: skip
+    return operation_of(row) if row is not None else None
+
+
+async def move_operation(tx: Tx, before: StoredOperation, status: OperationStatus, **changes: Any) -> StoredOperation:
+    """Move a locked operation to its next status; an open one gets `next_check_at`, a settled one its time."""
+    old = before.operation
+    next_check_at = changes.pop("next_check_at", None)
+    checks = changes.pop("checks", before.checks)
+    new_status = old.status if old.status is status else old.status.to(status)
+    new = msgspec.structs.replace(old, status=new_status, settled_at=None if new_status.open else tx.now, **changes)
+    await tx.execute(
+        """UPDATE payment_operation SET status = $2, gateway_id = $3, failure = $4, transaction_id = $5, next_check_at = $6,
+                                        checks = $7, settled_at = $8
+            WHERE id = $1""",
+        old.id, new.status, new.gateway_id, new.failure, new.transaction_id, next_check_at, checks, new.settled_at,
+    )  # fmt: skip
+    return replace(before, operation=new, next_check_at=next_check_at, checks=checks)
+
+
+async def add_refunded(tx: Tx, capture_id: str, amount_minor: int) -> None:
+    """Count a refund against the capture it was taken from."""
+    await tx.execute(
+        "UPDATE payment_operation SET amount_refunded = amount_refunded + $2 WHERE id = $1", capture_id, amount_minor
+    )
+
+
+async def take_due(tx: Tx, limit: int, lease: timedelta) -> list[StoredOperation]:
+    """Return open operations that are due for a check, and keep other workers off them for the lease."""
+    rows = await tx.rows(
+        """UPDATE payment_operation SET next_check_at = $1::timestamptz + $3::interval, checks = checks + 1
+            WHERE id IN (SELECT id FROM payment_operation WHERE next_check_at <= $1 ORDER BY next_check_at LIMIT $2
+                            FOR NO KEY UPDATE SKIP LOCKED)
+            RETURNING *""",
+        tx.now, limit, lease,
+    )  # fmt: skip
+    return [operation_of(row) for row in rows]
+
+
+async def oldest_open(tx: Tx) -> datetime | None:
+    """Return when the oldest operation without an outcome was sent."""
+    found: datetime | None = await tx.value(
+        "SELECT min(sent_at) FROM payment_operation WHERE status IN ('sending', 'unknown')"
+    )
+    return found
+
+
+async def sealed_numbers(tx: Tx, after: str, limit: int) -> list[tuple[str, bytes]]:
+    """Return ids and sealed card numbers after an id, for re-sealing."""
+    rows = await tx.rows(
+        "SELECT id, pan_sealed FROM payment_method WHERE pan_sealed IS NOT NULL AND id > $1 ORDER BY id LIMIT $2",
+        after, limit,
+    )  # fmt: skip
+    return [(row["id"], row["pan_sealed"]) for row in rows]
+
+
+async def reseal_number(tx: Tx, method_id: str, before: bytes, after: bytes) -> None:
+    """Exchange a sealed card number for the same one under another master key."""
+    await tx.execute(
+        "UPDATE payment_method SET pan_sealed = $3 WHERE id = $1 AND pan_sealed = $2", method_id, before, after
+    )

@@ -1,0 +1,112 @@
+"""A real PostgreSQL for the tests: one small server a process, a migrated template, and a fresh clone for each test.
+
+    async def test_something(database: Database) -> None: ...
+
+The server starts when the first test asks for it. It runs without fsync; drills about durability take `durable_postgres`.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Final
+
+import asyncpg
+import pytest
+
+from shanraq.core.db import Database
+from shanraq.ops.migrate import migrate
+from shanraq.ops.postgres import EmbeddedPostgres
+
+SMALL: Final = {
+    "shared_buffers": "32MB",
+    "max_connections": "100",
+    "max_wal_size": "256MB",
+    "wal_keep_size": "0",
+    "logging_collector": "off",
+}
+UNSAFE: Final = {**SMALL, "fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+TEMPLATE: Final = "template_shanraq"
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def session_dir() -> Iterator[Path]:
+    """A directory that the server's account may enter (pytest's own may not be entered by others)."""
+    yield from _reachable_directory()
+
+
+@pytest.fixture
+def reachable_dir() -> Iterator[Path]:
+    """A directory for one test that the server's account may enter."""
+    yield from _reachable_directory()
+
+
+@pytest.fixture(scope="session")
+async def postgres(session_dir: Path) -> AsyncIterator[EmbeddedPostgres]:
+    """The server of this test process, fast and without durability."""
+    async with EmbeddedPostgres(session_dir / "postgres", settings=UNSAFE) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+async def template(postgres: EmbeddedPostgres) -> str:
+    """The name of a migrated database to clone."""
+    await postgres.ensure_database(TEMPLATE)
+    await migrate(postgres.dsn(TEMPLATE), unsafe=True)
+    return TEMPLATE
+
+
+@pytest.fixture
+async def owner_dsn(postgres: EmbeddedPostgres, template: str) -> AsyncIterator[str]:
+    """The address, as owner, of a fresh migrated database of this test."""
+    name = f"test_{next(_numbers)}"
+    await _run(postgres, f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
+    yield postgres.dsn(name)
+    await _run(postgres, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+async def empty_dsn(postgres: EmbeddedPostgres) -> AsyncIterator[str]:
+    """The address, as owner, of a fresh database without any table."""
+    name = f"empty_{next(_numbers)}"
+    await _run(postgres, f"CREATE DATABASE {name}")
+    yield postgres.dsn(name)
+    await _run(postgres, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+async def database(owner_dsn: str) -> AsyncIterator[Database]:
+    """A fresh migrated database, connected as the application role."""
+    connected = await Database.connect(owner_dsn)
+    yield connected
+    await connected.close()
+
+
+@pytest.fixture
+async def durable_postgres(reachable_dir: Path) -> AsyncIterator[EmbeddedPostgres]:
+    """A server of this test alone that keeps what it acknowledged, with the migrated database `shanraq`."""
+    async with EmbeddedPostgres(reachable_dir / "postgres", settings=SMALL) as server:
+        await server.ensure_database("shanraq")
+        await migrate(server.dsn("shanraq"))
+        yield server
+
+
+async def _run(server: EmbeddedPostgres, statement: str) -> None:
+    connection = await asyncpg.connect(server.dsn("postgres"))
+    try:
+        await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
+def _reachable_directory() -> Iterator[Path]:
+    directory = Path(tempfile.mkdtemp(prefix="shq"))
+    directory.chmod(0o711)
+    yield directory
+    shutil.rmtree(directory, ignore_errors=os.geteuid() != 0)
