@@ -428,7 +428,7 @@ def _with_null(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def _types(schema: dict[str, Any]) -> list[str] | None:
-    """Return the types a schema names, or those of its values when null is one of them; None when it names none."""
+    """Return the types a schema names, else those of the values it names; None when it names neither."""
     named = schema.get("type")
     if named is not None:
         return [named] if isinstance(named, str) else list(dict.fromkeys(named))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 import msgspec
 
@@ -11,6 +12,8 @@ from shanraq.core.db import Row, Tx
 from shanraq.core.ids import new_id
 from shanraq.events.catalog import CATALOG
 from shanraq.events.model import Event, Stamped
+
+_SEQUENCER_LOCK: Final = 0x5348_414E_5345_5131  # SHANSEQ1
 
 _encoder = msgspec.json.Encoder()
 
@@ -42,10 +45,13 @@ async def _write(tx: Tx, events: Sequence[tuple[str, str, int, str, bytes, str]]
 
 
 async def stamp(tx: Tx, *, limit: int = 1000) -> list[Stamped]:
-    """Number committed events, in outbox order; the one sequencer calls it as the system, holding its advisory lock.
+    """Number committed events, in outbox order; only one transaction at a time does it, others get an empty list.
 
-    A cursor over the identity column would lose events that commit late; `seq` is given after commit, so it cannot.
+    Called as the system. A cursor over the identity column would lose events that commit late; `seq` is given after commit
+    and in commit order, so a reader that goes on after the last `seq` it saw misses nothing.
     """
+    if not await tx.value("SELECT pg_try_advisory_xact_lock($1)", _SEQUENCER_LOCK):
+        return []
     rows = await tx.rows(
         """WITH fresh AS (
                SELECT id, partner_id, environment FROM event_outbox WHERE seq IS NULL ORDER BY id LIMIT $1 FOR NO KEY UPDATE

@@ -295,6 +295,13 @@ class AccountResult(msgspec.Struct, frozen=True, gc=False):
     timestamp: int
 
 
+class ExpiredHold(msgspec.Struct, frozen=True, gc=False):
+    """A pending transfer that was released because its time had passed, and its book."""
+
+    book: int
+    transfer: Transfer
+
+
 class Side(StrEnum):
     """The side of an account that a transfer touches."""
 

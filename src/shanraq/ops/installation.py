@@ -194,6 +194,9 @@ def copy_binaries(binaries: Binaries, place: Path) -> Binaries:
             " copied: set SHANRAQ_PG_BIN to binaries that everybody may run",
             field="pg_bin",
         )
+    # The libraries that a wheel brings lie beside its package, where the programs look for them by a relative path.
+    package = source.parent
+    libraries = package.with_name(f"{package.name}.libs")
     program = (binaries.directory / "postgres").read_bytes()
     copy = place / f"postgresql-{binaries.version}-{hashlib.sha256(program).hexdigest()[:12]}"
     if not copy.is_dir():
@@ -201,7 +204,9 @@ def copy_binaries(binaries: Binaries, place: Path) -> Binaries:
         unfinished = Path(tempfile.mkdtemp(prefix=".postgresql-", dir=place))
         try:
             for part in ("bin", "lib", "share"):
-                shutil.copytree(source / part, unfinished / part, symlinks=True)
+                shutil.copytree(source / part, unfinished / package.name / source.name / part, symlinks=True)
+            if libraries.is_dir():
+                shutil.copytree(libraries, unfinished / libraries.name, symlinks=True)
             for path in (unfinished, *unfinished.rglob("*")):
                 if not path.is_symlink():
                     runnable = path.is_dir() or path.stat().st_mode & stat.S_IXUSR
@@ -212,7 +217,7 @@ def copy_binaries(binaries: Binaries, place: Path) -> Binaries:
                 raise LocationError(f"cannot copy PostgreSQL to {copy}: {error.strerror}") from error
         finally:
             shutil.rmtree(unfinished, ignore_errors=True)
-    return Binaries(copy / "bin", binaries.version)
+    return Binaries(copy / package.name / source.name / "bin", binaries.version)
 
 
 def environment() -> dict[str, str]:

@@ -23,6 +23,7 @@ import stat
 import subprocess
 import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
@@ -108,6 +109,7 @@ class EmbeddedPostgres:
         self.data_dir: Final = Path(os.path.abspath(data_dir))
         self.port = port or (_free_port() if listen_tcp else _DEFAULT_PORT)
         self.socket_dir: Final = socket_dir or self._default_socket_dir()
+        self._removes_socket_dir = socket_dir is None
         self._pg_bin = pg_bin
         self._listen_tcp = listen_tcp
         self._settings = {**default_settings(), **(settings or {})}
@@ -152,14 +154,15 @@ class EmbeddedPostgres:
         try:
             binaries = reachable_binaries(binaries, account, self.data_dir.parent)
             self._make_socket_dir(account)
+            initialized = self._is_initialized(binaries)
             await self._clear_remains()
             self._password = self._read_password()
-            if not self._is_initialized(binaries):
+            if not initialized:
                 await self._initialize(binaries, account)
             await self._launch(binaries, account)
         except BaseException:
             await self._end(signal.SIGINT)
-            self._release_lock()
+            self._release()
             raise
         self._supervisor = asyncio.create_task(self._supervise(binaries, account), name="postgres")
         log.info("postgres.started", pid=self.pid, version=binaries.version, account=account.name)
@@ -173,7 +176,7 @@ class EmbeddedPostgres:
             await asyncio.wait([self._supervisor])
             self._supervisor = None
         await self._end(order)
-        self._release_lock()
+        self._release()
 
     async def ensure_database(self, database: str) -> None:
         """Create the database unless it exists."""
@@ -246,10 +249,14 @@ class EmbeddedPostgres:
         os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
         return lock
 
-    def _release_lock(self) -> None:
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
+    def _release(self) -> None:
+        if self._lock is None:
+            return
+        if self._removes_socket_dir:
+            with suppress(OSError):
+                self.socket_dir.rmdir()
+        os.close(self._lock)
+        self._lock = None
 
     def _make_socket_dir(self, account: Account) -> None:
         directory = self.socket_dir
@@ -343,7 +350,7 @@ class EmbeddedPostgres:
         password = self._beside(".pwfile")
         shutil.rmtree(unfinished, ignore_errors=True)
         password.unlink(missing_ok=True)
-        command = [
+        command: list[str | Path] = [
             binaries.directory / "initdb",
             f"--pgdata={unfinished}",
             f"--username={SUPERUSER}",
@@ -397,8 +404,9 @@ class EmbeddedPostgres:
             "port": str(self.port),
             "unix_socket_directories": str(self.socket_dir),
         }
-        command = [binaries.directory / "postgres", "-D", self.data_dir]
-        return self._spawn(account, [*command, *(f"--{name}={value}" for name, value in settings.items())])
+        command: list[str | Path] = [binaries.directory / "postgres", "-D", self.data_dir]
+        command += [f"--{name}={value}" for name, value in settings.items()]
+        return self._spawn(account, command)
 
     def _spawn(self, account: Account, command: list[str | Path]) -> subprocess.Popen[bytes]:
         try:
@@ -410,9 +418,8 @@ class EmbeddedPostgres:
 
     async def _accepts(self, binaries: Binaries) -> bool:
         # pg_isready needs no password. Its deadline is for a server that is stopped in its tracks: one that recovers answers.
-        command = [binaries.directory / "pg_isready", "-q", "-t3", f"-h{self.socket_dir}", f"-p{self.port}"]
-        process = await asyncio.to_thread(subprocess.run, command, env=environment(), check=False)
-        return process.returncode == 0
+        command = [str(binaries.directory / "pg_isready"), "-q", "-t3", f"-h{self.socket_dir}", f"-p{self.port}"]
+        return await asyncio.to_thread(subprocess.call, command, env=environment()) == 0
 
     async def _supervise(self, binaries: Binaries, account: Account) -> None:
         """Wait for the server to end and start it again, for ever."""
@@ -520,7 +527,7 @@ def _memory_bytes() -> int:
 
 async def _end_of(process: subprocess.Popen[bytes]) -> int:
     # Asking again and again reaps the child under every event loop, and leaves no thread behind.
-    while (status := process.poll()) is None:
+    while (status := process.poll()) is None:  # noqa: ASYNC110 (nobody sets an event)
         await asyncio.sleep(_POLL_SECONDS)
     return status
 

@@ -55,7 +55,7 @@ class DisabledReason(StrEnum):
 class DeliveryState(StrEnum):
     """`pending` and `retrying` are live; the others are final until the event is sent again by hand.
 
-    `skipped`: the endpoint was disabled. `canceled`: it was deleted. `expunged`: the event's content is gone.
+    `skipped`: the endpoint was disabled. `canceled`: it was deleted.
     """
 
     PENDING = "pending"
@@ -64,7 +64,6 @@ class DeliveryState(StrEnum):
     EXHAUSTED = "exhausted"
     CANCELED = "canceled"
     SKIPPED = "skipped"
-    EXPUNGED = "expunged"
 
 
 class Trigger(StrEnum):

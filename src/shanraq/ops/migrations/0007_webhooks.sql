@@ -95,7 +95,7 @@ CREATE TABLE webhook_result (
     event_id    text        NOT NULL,
     partner_id  text        NOT NULL,
     environment text        NOT NULL,
-    state       text        NOT NULL CHECK (state IN ('succeeded', 'exhausted', 'canceled', 'skipped', 'expunged')),
+    state       text        NOT NULL CHECK (state IN ('succeeded', 'exhausted', 'canceled', 'skipped')),
     attempts    int         NOT NULL,
     first_at    timestamptz,
     last_at     timestamptz NOT NULL,
