@@ -8,6 +8,7 @@ The server starts when the first test asks for it. It runs without fsync; drills
 from __future__ import annotations
 
 import itertools
+import os
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Iterator
@@ -37,13 +38,19 @@ _numbers = itertools.count(1)
 @pytest.fixture(scope="session")
 def session_dir() -> Iterator[Path]:
     """A directory that the server's account may enter (pytest's own may not be entered by others)."""
-    yield from _reachable_directory()
+    yield from _directory(_memory())
 
 
 @pytest.fixture
 def reachable_dir() -> Iterator[Path]:
     """A directory for one test that the server's account may enter."""
-    yield from _reachable_directory()
+    yield from _directory(_memory())
+
+
+@pytest.fixture
+def durable_dir() -> Iterator[Path]:
+    """The same on a disk."""
+    yield from _directory(Path(tempfile.gettempdir()))
 
 
 @pytest.fixture(scope="session")
@@ -88,9 +95,9 @@ async def database(owner_dsn: str) -> AsyncIterator[Database]:
 
 
 @pytest.fixture
-async def durable_postgres(reachable_dir: Path) -> AsyncIterator[EmbeddedPostgres]:
+async def durable_postgres(durable_dir: Path) -> AsyncIterator[EmbeddedPostgres]:
     """A server of this test alone that keeps what it acknowledged, with the migrated database `shanraq`."""
-    async with EmbeddedPostgres(reachable_dir / "postgres", settings=SMALL) as server:
+    async with EmbeddedPostgres(durable_dir / "postgres", settings=SMALL) as server:
         await server.ensure_database("shanraq")
         await migrate(server.dsn("shanraq"))
         yield server
@@ -104,8 +111,22 @@ async def _run(server: EmbeddedPostgres, statement: str) -> None:
         await connection.close()
 
 
-def _reachable_directory() -> Iterator[Path]:
-    directory = Path(tempfile.mkdtemp(prefix="shq"))
+def _directory(place: Path) -> Iterator[Path]:
+    """Make a directory that every account may enter; sweep up after test processes that were killed."""
+    for left_over in place.glob("shanraq-test-*"):
+        if Path("/proc/self").exists() and not Path("/proc", left_over.name.split("-")[2]).exists():
+            shutil.rmtree(left_over, ignore_errors=True)
+    directory = Path(tempfile.mkdtemp(prefix=f"shanraq-test-{os.getpid()}-", dir=place))
     directory.chmod(0o711)
     yield directory
     shutil.rmtree(directory, ignore_errors=True)
+
+
+def _memory() -> Path:
+    """Return where files cost least: memory where it is enough, else the directory for temporary files."""
+    memory = Path("/dev/shm")
+    if "TMPDIR" not in os.environ and os.access(memory, os.W_OK):
+        state = os.statvfs(memory)
+        if state.f_bavail * state.f_frsize > 2 << 30 and not state.f_flag & os.ST_NOEXEC:
+            return memory
+    return Path(tempfile.gettempdir())

@@ -126,7 +126,9 @@ def test_secrets_do_not_show_in_their_repr() -> None:
 def test_foreign_library_accepts_what_is_signed_and_nothing_else(body: bytes) -> None:
     secret, other = HmacSecret.generate(), HmacSecret.generate()
     timestamp = int(datetime.now(UTC).timestamp())
-    header = signing.signature_header([SigningKey(secret, 0), SigningKey(Ed25519Secret.generate(), 0)], "msg_1", timestamp, body)
+    header = signing.signature_header(
+        [SigningKey(secret, 0), SigningKey(Ed25519Secret.generate(), 0)], "msg_1", timestamp, body
+    )
     headers = {"webhook-id": "msg_1", "webhook-timestamp": str(timestamp), "webhook-signature": header}
 
     assert Webhook(secret.text()).verify(body, headers) == json.loads(body)

@@ -6,6 +6,7 @@ python -m tests.ops.supervise <data directory> <directory of the binaries> [<uid
 from __future__ import annotations
 
 import asyncio
+import importlib
 import os
 import sys
 from pathlib import Path
@@ -26,6 +27,8 @@ async def supervise(data_dir: Path, pg_bin: str) -> None:
 if __name__ == "__main__":
     log.configure()
     if len(sys.argv) > 3:
+        # What is imported late, while the folder of the interpreter can still be read.
+        importlib.import_module("concurrent.futures.thread")
         os.setgroups([])
         os.setgid(int(sys.argv[3]))
         os.setuid(int(sys.argv[3]))

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from shanraq import ledger
 from shanraq.accounts import store
-from shanraq.accounts.model import Account, AccountBalance, StatementLine
+from shanraq.accounts.model import PREFIX, Account, AccountBalance, StatementLine
 from shanraq.core.actor import Actor
 from shanraq.core.db import Database, Tx
-from shanraq.core.page import Page, PageRequest, page_of
+from shanraq.core.errors import InvalidInputError
+from shanraq.core.ids import text_of
+from shanraq.core.page import MAX_LIMIT, Page, PageRequest, page_of
 
 
 async def find_account(db: Database, actor: Actor, account_id: str) -> Account:
@@ -38,9 +41,48 @@ async def account_balance(db: Database, actor: Actor, account_id: str, *, at: da
         return AccountBalance.of(balance, account.currency, at or tx.now)
 
 
-async def load_accounts(tx: Tx, account_ids: list[str]) -> dict[str, Account]:
+async def account_statement(
+    db: Database,
+    actor: Actor,
+    account_id: str,
+    *,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    after_sequence: int = 0,
+    limit: int = 100,
+) -> list[StatementLine]:
+    """Return what changed on an account, oldest first, with the balance after each change: `since` <= time < `until`.
+
+    To read on, pass the last line's `sequence` as `after_sequence`. Raises AccountNotFoundError, InvalidInputError.
+    """
+    actor.require("accounts:read")
+    if not 1 <= limit <= MAX_LIMIT:
+        raise InvalidInputError(f"must be 1 to {MAX_LIMIT}", field="limit")
+    async with db.begin(actor) as tx:
+        account = await store.load(tx, account_id)
+        entries = await ledger.statement(
+            tx, account.number, since=since, until=until, after_seq=after_sequence, limit=limit
+        )
+    return [_line(account, entry) for entry in entries]
+
+
+async def load_accounts(tx: Tx, account_ids: Sequence[str]) -> dict[str, Account]:
     """Return the partner's accounts among these ids, for verbs that move money."""
     return await store.load_many(tx, account_ids)
 
 
-__all__ = ["StatementLine", "account_balance", "find_account", "list_accounts", "load_accounts"]
+def _line(account: Account, entry: ledger.StatementEntry) -> StatementLine:
+    moved = entry.amount if entry.kind in (ledger.EntryKind.MOVED, ledger.EntryKind.POSTED) else 0
+    after = AccountBalance.of(entry.balance, account.currency, ledger.instant_of(entry.timestamp))
+    return StatementLine(
+        sequence=entry.seq,
+        at=after.at,
+        transaction_id=text_of("trx", entry.user_data_128),
+        other_account=text_of(PREFIX, entry.other_account_id),
+        change=entry.kind.value,
+        amount=moved if entry.side is ledger.Side.CREDIT else -moved,
+        posted_after=after.posted,
+        held_after=after.held,
+        incoming_after=after.incoming,
+        currency=account.currency,
+    )

@@ -112,6 +112,7 @@ class StatementLine(msgspec.Struct, frozen=True, kw_only=True):
     sequence: int
     at: datetime
     transaction_id: str
+    other_account: str
     change: str
     amount: int
     posted_after: int

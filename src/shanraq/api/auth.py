@@ -1,8 +1,8 @@
 """Read the credentials of a request from its headers; whose they are is for `partners` to say.
 
-    Authorization: Basic <base64 of key id:secret>      a partner's API key (RFC 7617)
-    Authorization: Bearer <token>                       an operator (RFC 6750)
-    Shanraq-Signature: v1=<hex>                         a request signed with an API key's secret, see `signed_text`
+Authorization: Basic <base64 of key id:secret>      a partner's API key (RFC 7617)
+Authorization: Bearer <token>                       an operator (RFC 6750)
+Shanraq-Signature: v1=<hex>                         a request signed with an API key's secret, see `signed_text`
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ class NotReadyError(UnavailableError, code="not_ready", status=503):
     """Something this process depends on is not there."""
 
 
-class CheckResult(View):
+class CheckResult(View, frozen=True):
     """The state of one thing the work depends on."""
 
     name: str
@@ -38,14 +38,14 @@ class CheckResult(View):
     detail: Annotated[str, Meta(description="What is not ready, or a few words on what is.")]
 
 
-class Readiness(View):
+class Readiness(View, frozen=True):
     """Whether the process can do its work."""
 
     status: Literal["ready", "not_ready"]
     checks: list[CheckResult]
 
 
-class Liveness(View):
+class Liveness(View, frozen=True):
     """That the process is up."""
 
     status: Literal["live"] = "live"

@@ -19,7 +19,7 @@ import structlog
 from litestar.exceptions import HTTPException, ValidationException
 from msgspec import Meta
 
-from shanraq.api.strict import InvalidFieldError, LargeBodyError, MediaTypeError, View
+from shanraq.api.strict import InvalidFieldError, LargeBodyError, MediaTypeError, View, reason_of
 from shanraq.core.errors import (
     ForbiddenError,
     InvalidInputError,
@@ -79,7 +79,7 @@ class UnknownProblemError(NotFoundError, code="unknown_problem", status=404):
     """There is no problem with this code."""
 
 
-class Problem(View, omit_defaults=True):
+class Problem(View, frozen=True, omit_defaults=True):
     """Why a request was refused (RFC 9457)."""
 
     type: Annotated[str, Meta(description="The page that explains the code.")]
@@ -93,7 +93,7 @@ class Problem(View, omit_defaults=True):
     request_id: Annotated[str, Meta(description="Give it to us with a question about this answer.")] = ""
 
 
-class ProblemExplanation(View):
+class ProblemExplanation(View, frozen=True):
     """What a code means."""
 
     code: str
@@ -102,7 +102,7 @@ class ProblemExplanation(View):
     explanation: str
 
 
-class ProblemList(View):
+class ProblemList(View, frozen=True):
     """Every code there is."""
 
     items: list[ProblemExplanation]
@@ -146,10 +146,7 @@ def _invalid_parameter(error: ValidationException) -> InvalidFieldError:
     if missing := _PARAMETER.match(error.detail):
         return InvalidFieldError("is required", field=missing[1])
     first = error.extra[0] if isinstance(error.extra, list) and error.extra else {}
-    text = str(first.get("message", "has a wrong value")).replace("`", "")
-    if text.startswith("Invalid "):
-        text = "Must be one of the values in the documentation"
-    return InvalidFieldError(text[:1].lower() + text[1:], field=first.get("key"))
+    return InvalidFieldError(reason_of(str(first.get("message", "has a wrong value"))), field=first.get("key"))
 
 
 def problem_of(refusal: ShanraqError, request_id: str) -> Problem:
@@ -222,7 +219,7 @@ def _title(code: str) -> str:
 def _title_of(refusal: type[ShanraqError]) -> str:
     """Return the first sentence of the docstring, the same for every occurrence (RFC 9457, 3.1.3)."""
     first_paragraph = _prose(inspect.cleandoc(refusal.__doc__ or refusal.code).split("\n\n")[0])
-    return re.split(r"(?<=[.;:])\s", first_paragraph, maxsplit=1)[0].rstrip(".;:")
+    return re.split(r"(?<=\.)\s", first_paragraph, maxsplit=1)[0].rstrip(".")
 
 
 def _prose(text: str) -> str:

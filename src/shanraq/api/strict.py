@@ -10,7 +10,7 @@ import asyncio
 import json
 import re
 from collections.abc import Iterator
-from functools import lru_cache
+from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import msgspec
@@ -35,12 +35,12 @@ _MISSING = re.compile(r"Object missing required field `(.*)`", re.DOTALL)
 _FIELD_LENGTH = 128
 
 
-class Body(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
-    """A request body: unknown fields are refused."""
+class Body(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """A request body: unknown fields are refused. Write `frozen=True` again, for the type checker."""
 
 
-class View(msgspec.Struct, frozen=True, kw_only=True):
-    """A response body."""
+class View(msgspec.Struct, frozen=True):
+    """A response body. Write `frozen=True` again, for the type checker."""
 
 
 class MalformedJsonError(InvalidInputError, code="malformed_json", status=400):
@@ -123,13 +123,13 @@ class StrictDTO(AbstractDTO[Any]):
         return decode(value, field.annotation)
 
 
-@lru_cache(maxsize=None)
+@cache
 def decoder_of(kind: Any) -> msgspec.json.Decoder[Any]:
     """Return the strict decoder of a type."""
     return msgspec.json.Decoder(kind, strict=True)
 
 
-def decode(body: bytes, kind: type[Any]) -> Any:
+def decode(body: bytes, kind: Any) -> Any:
     """Decode a body strictly as `kind`.
 
     Raises EmptyBodyError, MalformedJsonError, DeepBodyError, RepeatedFieldError, UnknownFieldError, MissingFieldError or
@@ -142,7 +142,7 @@ def decode(body: bytes, kind: type[Any]) -> Any:
     try:
         value = decoder_of(kind).decode(body)
         # The decoder takes the last of two equal keys.
-        json.loads(body, object_pairs_hook=_distinct_keys)
+        _read_keys(body.decode())
     except msgspec.ValidationError as error:
         raise _refusal(str(error)) from None
     except _RepeatedKeyError:
@@ -198,8 +198,11 @@ class _RepeatedKeyError(Exception):
 
 
 def _distinct_keys(pairs: list[tuple[str, Any]]) -> None:
-    if len({key for key, _ in pairs}) != len(pairs):
+    if len(dict(pairs)) != len(pairs):
         raise _RepeatedKeyError
+
+
+_read_keys = json.JSONDecoder(object_pairs_hook=_distinct_keys).decode
 
 
 def _repeated_place(body: bytes) -> str | None:
@@ -248,10 +251,14 @@ def _refusal(text: str) -> InvalidInputError:
         return UnknownFieldError(field=_within(parent, unknown[1]))
     if missing := _MISSING.fullmatch(text):
         return MissingFieldError(field=_within(parent, missing[1]))
+    return InvalidFieldError(reason_of(text), field=_shown(parent))
+
+
+def reason_of(text: str) -> str:
+    """Return what msgspec says of a value, without the value, which may be a card number."""
     if text.startswith("Invalid "):
-        # The text would repeat the value, which may be a card number.
-        text = "Must be one of the values in the documentation"
-    return InvalidFieldError(_sentence(text), field=_shown(parent))
+        return "must be one of the values in the documentation"
+    return _sentence(_PLACE.sub("", text))
 
 
 def _within(parent: str, name: str) -> str | None:

@@ -31,7 +31,19 @@ Row = asyncpg.Record
 _QUOTABLE: Final = re.compile(r"[A-Za-z0-9_]*")
 _current: ContextVar[Tx | None] = ContextVar("tx", default=None)
 
-CONNECTION_ERRORS: Final = (asyncpg.InterfaceError, asyncpg.PostgresConnectionError, OSError, asyncio.TimeoutError)
+# All that asyncpg raises when a server goes away, shuts down, recovers or has no connection to spare.
+CONNECTION_ERRORS: Final = (
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.TooManyConnectionsError,
+    OSError,
+    asyncio.TimeoutError,
+)
+_FATAL: Final = (asyncpg.AdminShutdownError, asyncpg.CrashShutdownError)
 _RERUN: Final = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError)
 
 
@@ -98,12 +110,16 @@ class Tx:
     async def savepoint(self, work: Callable[[], Awaitable[T]]) -> T:
         """Run `work` so that its failure undoes its own statements and deferred items only."""
         before = {flush: list(items) for flush, items in self._deferred.items()}
+        # One name is enough: an inner savepoint hides the outer one until it is released.
+        await self._connection.execute("SAVEPOINT piece")
         try:
-            async with self._connection.transaction():
-                return await work()
-        except BaseException:
+            result = await work()
+        except Exception:
             self._deferred = before
+            await self._connection.execute("ROLLBACK TO SAVEPOINT piece; RELEASE SAVEPOINT piece")
             raise
+        await self._connection.execute("RELEASE SAVEPOINT piece")
+        return result
 
     async def cursor(self, sql: str, *args: object, prefetch: int = 1000) -> AsyncIterator[Row]:
         """Yield the rows of a long result a piece at a time."""
@@ -211,15 +227,17 @@ class Database:
             except _RERUN as error:
                 raise ContendedError from error
             except CONNECTION_ERRORS as error:
-                if connection.is_closed():
+                if connection.is_closed() or isinstance(error, _FATAL):
                     raise DatabaseUnavailableError from error
                 raise
             try:
-                await connection.execute("COMMIT")
+                outcome = await connection.execute("COMMIT")
             except _RERUN as error:
                 raise ContendedError from error
             except CONNECTION_ERRORS as error:
                 raise CommitUnknownError from error
+            # PostgreSQL answers ROLLBACK to the COMMIT of a transaction in which a statement failed.
+            assert outcome == "COMMIT", "the error of a statement was swallowed: what failed belongs in a savepoint"
         except BaseException:
             await _roll_back(connection)
             raise
@@ -249,7 +267,10 @@ async def _roll_back(connection: Any) -> None:
         return
     try:
         await asyncio.shield(connection.execute("ROLLBACK", timeout=5.0))
-    except BaseException:
+    except asyncio.CancelledError:
+        connection.terminate()
+        raise
+    except Exception:
         connection.terminate()
 
 

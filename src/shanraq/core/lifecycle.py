@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Self
+from typing import Self, TypeVar
 
 from shanraq.core.errors import ConflictError
+
+
+Status = TypeVar("Status", bound="Lifecycle")
 
 
 class IllegalMoveError(ConflictError, code="illegal_status", status=409):
@@ -36,8 +39,9 @@ class Lifecycle(StrEnum):
         """Tell whether nothing may follow."""
         return not self._next
 
-    def to(self, after: Self) -> Self:
+    def to(self, after: Status) -> Status:
         """Return `after` if the move is allowed; raise IllegalMoveError (409) if not."""
+        assert type(after) is type(self), "a status moves within its own lifecycle"
         if after.value not in self._next:
             raise IllegalMoveError(f"cannot go from {self.value} to {after.value}")
         return after

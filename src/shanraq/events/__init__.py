@@ -3,9 +3,9 @@
 from shanraq.events.catalog import CATALOG, EventType, valid_name
 from shanraq.events.envelope import Envelope, envelope, view
 from shanraq.events.model import Event, Stamped
-from shanraq.events.outbox import emit, find, read, stamp, unstamped
+from shanraq.events.outbox import emit, find, load, read, stamp, unstamped
 
 __all__ = [
-    "CATALOG", "Envelope", "Event", "EventType", "Stamped", "emit", "envelope", "find", "read", "stamp", "unstamped",
+    "CATALOG", "Envelope", "Event", "EventType", "Stamped", "emit", "envelope", "find", "load", "read", "stamp", "unstamped",
     "valid_name", "view",
 ]  # fmt: skip

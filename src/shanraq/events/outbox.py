@@ -18,15 +18,17 @@ _SEQUENCER_LOCK: Final = 0x5348_414E_5345_5131  # SHANSEQ1
 _encoder = msgspec.json.Encoder()
 
 
-def emit(tx: Tx, event: Event, *, request_id: str | None = None) -> None:
-    """Write an event with this transaction: it exists if and only if the transaction commits.
+def emit(tx: Tx, event: Event, *, request_id: str | None = None) -> str:
+    """Write an event with this transaction and return its id: it exists if and only if the transaction commits.
 
     `request_id` is the actor's unless the transaction serves several requests at once.
     """
     assert event.type in CATALOG, f"{event.type} is not in the catalogue"
     version = CATALOG[event.type].version
     request = tx.actor.request_id if request_id is None else request_id
-    tx.defer(_write, (new_id("evt"), event.type, version, event.subject, _encoder.encode(event.data), request))
+    event_id = new_id("evt")
+    tx.defer(_write, (event_id, event.type, version, event.subject, _encoder.encode(event.data), request))
+    return event_id
 
 
 async def _write(tx: Tx, events: Sequence[tuple[str, str, int, str, bytes, str]]) -> None:
@@ -98,6 +100,12 @@ async def find(tx: Tx, event_id: str) -> Stamped | None:
         partner_id, environment, event_id,
     )  # fmt: skip
     return stamped_of(row) if row is not None else None
+
+
+async def load(tx: Tx, seqs: Sequence[int]) -> dict[int, Stamped]:
+    """Return stamped events by their `seq`, of every partner the transaction may see."""
+    rows = await tx.rows("SELECT * FROM event_outbox WHERE seq = ANY($1)", list(seqs))
+    return {row["seq"]: stamped_of(row) for row in rows}
 
 
 async def unstamped(tx: Tx) -> int:

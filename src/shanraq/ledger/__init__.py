@@ -5,17 +5,46 @@ in one environment; ids are 128-bit integers of the caller's, unique for ever wi
 to repeat. `post` and `open_accounts` answer with values; see `TransferStatus` for what a retry may bring.
 """
 
-from shanraq.ledger.model import Account as Account
-from shanraq.ledger.model import AccountFlags as AccountFlags
-from shanraq.ledger.model import AccountResult as AccountResult
-from shanraq.ledger.model import AccountStatus as AccountStatus
-from shanraq.ledger.model import Balance as Balance
-from shanraq.ledger.model import EntryKind as EntryKind
-from shanraq.ledger.model import Result as Result
-from shanraq.ledger.model import Side as Side
-from shanraq.ledger.model import StatementEntry as StatementEntry
-from shanraq.ledger.model import Transfer as Transfer
-from shanraq.ledger.model import TransferFlags as TransferFlags
-from shanraq.ledger.model import TransferStatus as TransferStatus
-from shanraq.ledger.open_accounts import open_accounts as open_accounts
-from shanraq.ledger.post import post as post
+from shanraq.ledger.balance import balance, balances
+from shanraq.ledger.errors import (
+    AccountUnknownError,
+    AlreadyReversedError,
+    BatchTooLargeError,
+    NotReversibleError,
+    TransferUnknownError,
+)
+from shanraq.ledger.expire_holds import expire_holds
+from shanraq.ledger.hold import hold
+from shanraq.ledger.model import (
+    AMOUNT_MAX,
+    Account,
+    AccountFlags,
+    AccountResult,
+    AccountStatus,
+    Balance,
+    EntryKind,
+    ExpiredHold,
+    Result,
+    Side,
+    StatementEntry,
+    Transfer,
+    TransferFlags,
+    TransferStatus,
+    instant_of,
+)
+from shanraq.ledger.open_accounts import open_accounts
+from shanraq.ledger.post import post
+from shanraq.ledger.post_pending import post_pending
+from shanraq.ledger.reverse import reverse
+from shanraq.ledger.statement import statement
+from shanraq.ledger.transfers import transfers, transfers_about
+from shanraq.ledger.verify import Finding, verify
+from shanraq.ledger.void_pending import void_pending
+
+__all__ = [
+    "AMOUNT_MAX", "Account", "AccountFlags", "AccountResult", "AccountStatus", "AccountUnknownError",
+    "AlreadyReversedError", "Balance", "BatchTooLargeError", "EntryKind", "ExpiredHold", "Finding", "NotReversibleError",
+    "Result", "Side", "StatementEntry", "Transfer", "TransferFlags", "TransferStatus", "TransferUnknownError", "balance",
+    "balances", "expire_holds", "hold", "instant_of", "open_accounts", "post", "post_pending", "reverse", "statement",
+    "transfers", "transfers_about", "verify", "void_pending",
+]  # fmt: skip

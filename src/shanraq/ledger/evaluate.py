@@ -343,9 +343,7 @@ def evaluate_transfers(book: Book, transfers: Sequence[Transfer], committed_at: 
             status = TransferStatus.LINKED_EVENT_FAILED
         elif flags & _IMPORTED != batch_imported:
             status = (
-                TransferStatus.IMPORTED_EVENT_EXPECTED
-                if batch_imported
-                else TransferStatus.IMPORTED_EVENT_NOT_EXPECTED
+                TransferStatus.IMPORTED_EVENT_EXPECTED if batch_imported else TransferStatus.IMPORTED_EVENT_NOT_EXPECTED
             )
         elif batch_imported and not 1 <= transfer.timestamp <= TIMESTAMP_MAX:
             status = TransferStatus.IMPORTED_EVENT_TIMESTAMP_OUT_OF_RANGE

@@ -402,6 +402,34 @@ async def read_transfers_about(
     return [_transfer_of(row) for row in rows]
 
 
+async def all_balances(tx: Tx, book: int) -> dict[int, Balance]:
+    """Return the balances of every account of a (small) book."""
+    rows = await tx.rows(
+        """
+        SELECT id, debits_pending, debits_posted, credits_pending, credits_posted, flags & 32 <> 0
+          FROM ledger_account
+         WHERE book = $1
+        """,
+        book,
+    )
+    return {row[0]: Balance(*row[1:]) for row in rows}
+
+
+async def all_transfers(tx: Tx, book: int) -> list[Transfer]:
+    """Return every transfer of a (small) book in order of commit."""
+    rows = await tx.rows(
+        """
+        SELECT id, debit_account_id, credit_account_id, amount, pending_id, user_data_128, user_data_64,
+               user_data_32, timeout_seconds, ledger, code, flags, "timestamp"
+          FROM ledger_transfer
+         WHERE book = $1 AND flags < 65536
+         ORDER BY "timestamp"
+        """,
+        book,
+    )
+    return [_transfer_of(row) for row in rows]
+
+
 async def due_holds(tx: Tx, book: int, now: int, limit: int) -> dict[int, list[int]]:
     """Return by book the ids of open holds whose time has passed, the oldest first; book 0 stands for all books."""
     rows = await tx.rows(
@@ -493,6 +521,22 @@ async def entries_of(tx: Tx, book: int, account_id: int, last_seq: int) -> Async
         last_seq,
     ):
         yield Checked(*row)
+
+
+async def ledger_sums(tx: Tx, book: int) -> list[tuple[int, int, int, int, int, int]]:
+    """Return (book, ledger, debits pending, credits pending, debits posted, credits posted) over all accounts."""
+    rows = await tx.rows(
+        """
+        SELECT book, ledger, sum(debits_pending)::text, sum(credits_pending)::text,
+               sum(debits_posted)::text, sum(credits_posted)::text
+          FROM ledger_account
+         WHERE $1::bigint = 0 OR book = $1
+         GROUP BY book, ledger
+         ORDER BY book, ledger
+        """,
+        book,
+    )
+    return [(row[0], row[1], int(row[2]), int(row[3]), int(row[4]), int(row[5])) for row in rows]
 
 
 async def orphan_holds(tx: Tx, book: int, limit: int) -> list[tuple[int, int]]:

@@ -239,7 +239,7 @@ class EmbeddedPostgres:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            holder = os.read(lock, 32).decode("ascii", "replace").strip() or "unknown"
+            holder = os.read(lock, 32).decode("utf-8", "replace").strip() or "unknown"
             os.close(lock)
             raise InUseError(
                 f"the data directory {self.data_dir} is in use by the process {holder}: stop it, or choose another"
@@ -312,7 +312,7 @@ class EmbeddedPostgres:
     def _read_password(self) -> str:
         path = self._beside(".password")
         try:
-            return path.read_text("ascii").strip()
+            return path.read_text("utf-8").strip()
         except FileNotFoundError:
             if is_cluster(self.data_dir):
                 raise LocationError(
@@ -336,7 +336,7 @@ class EmbeddedPostgres:
                     field="data_dir",
                 )
             return False
-        major = (self.data_dir / "PG_VERSION").read_text("ascii").strip()
+        major = (self.data_dir / "PG_VERSION").read_text("utf-8").strip()
         if major != str(binaries.major):
             raise LocationError(
                 f"{self.data_dir} was made by PostgreSQL {major}, and the binaries are {binaries.version}: set SHANRAQ_PG_BIN"
@@ -519,7 +519,7 @@ def default_settings() -> dict[str, str]:
 def _memory_bytes() -> int:
     machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     try:
-        limit = Path("/sys/fs/cgroup/memory.max").read_text("ascii").strip()
+        limit = Path("/sys/fs/cgroup/memory.max").read_text("utf-8").strip()
     except OSError:
         return machine
     return min(machine, int(limit)) if limit.isdecimal() else machine
@@ -554,7 +554,7 @@ def _command_line(pid: int) -> str:
 
 def _write_private(path: Path, text: str) -> None:
     file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-    with os.fdopen(file, "w", encoding="ascii") as output:
+    with os.fdopen(file, "w", encoding="utf-8") as output:
         output.write(text + "\n")
         output.flush()
         os.fsync(file)

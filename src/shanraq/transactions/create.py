@@ -11,10 +11,9 @@ import msgspec
 from shanraq import accounts
 from shanraq.core import once
 from shanraq.core.actor import Actor
-from shanraq.core.db import ContendedError, Database, Tx
+from shanraq.core.db import ContendedError, Database, Row, Tx
 from shanraq.core.errors import InvalidInputError, ShanraqError
 from shanraq.core.money import Money
-from shanraq.transactions import store
 from shanraq.transactions.errors import SameAccountError
 from shanraq.transactions.model import (
     HOLD_LIMIT_SECONDS,
@@ -79,8 +78,8 @@ async def _create(tx: Tx, asked: Sequence[Asked]) -> list[Answer | ShanraqError]
         earlier = first_of.setdefault(one.request.key, index)
         if earlier != index:
             repeats[index] = earlier
-    stored = await once.lookup(tx, [asked[index].request for index in first_of.values()])
-    for index, row in zip(first_of.values(), stored, strict=True):
+    known = await once.lookup(tx, [asked[index].request for index in first_of.values()])
+    for index, row in zip(first_of.values(), known, strict=True):
         if row is not None:
             results[index] = _answered(row, asked[index].request)
     fresh = [index for index in first_of.values() if index not in results]
@@ -88,11 +87,11 @@ async def _create(tx: Tx, asked: Sequence[Asked]) -> list[Answer | ShanraqError]
     answered: list[tuple[once.Request, bytes]] = []
     if movements:
         opened = await open_movements(tx, list(movements.values()))
-        for index, one in zip(movements, opened, strict=True):
-            if movements[index].hold and one.transaction.status is TransactionStatus.CREATED:
-                one = await confirm(tx, one, request_id=asked[index].request_id)
-            results[index] = Answer(one.transaction)
-            answered.append((asked[index].request, _encode(one.transaction)))
+        for index, stored in zip(movements, opened, strict=True):
+            if stored.transaction.status is TransactionStatus.CREATED:
+                stored = await confirm(tx, stored, request_id=asked[index].request_id)
+            results[index] = once.Given(stored.transaction)
+            answered.append((asked[index].request, _encode(stored.transaction)))
     refused = [(asked[i].request, error) for i in fresh if isinstance(error := results[i], ShanraqError)]
     await once.store(tx, answered, refused)
     for index, earlier in repeats.items():
@@ -139,9 +138,9 @@ def _movement(actor: Actor, asked: Asked, found: dict[str, accounts.Account]) ->
     )
 
 
-def _answered(row: store.Row, request: once.Request) -> Answer | ShanraqError:
+def _answered(row: Row, request: once.Request) -> Answer | ShanraqError:
     try:
-        return Answer(_decode(once.answer_of(row, request)), replayed=True)
+        return once.Given(_decode(once.answer_of(row, request)), replayed=True)
     except ShanraqError as error:
         return error
 
@@ -149,4 +148,4 @@ def _answered(row: store.Row, request: once.Request) -> Answer | ShanraqError:
 def _repeated(request: once.Request, first: once.Request, result: Answer | ShanraqError) -> Answer | ShanraqError:
     if request.fingerprint != first.fingerprint:
         return once.KeyReusedError(field="Idempotency-Key")
-    return Answer(result.value, replayed=True) if isinstance(result, Answer) else result
+    return result if isinstance(result, ShanraqError) else once.Given(result.value, replayed=True)

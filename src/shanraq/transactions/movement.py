@@ -6,8 +6,10 @@ open_held -> confirm -> execute_held | release ; open_held -> fail ; move_now ; 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import timedelta
+
+import msgspec
 
 from shanraq import audit, events, ledger
 from shanraq.core.db import Tx
@@ -72,9 +74,9 @@ async def open_movements(tx: Tx, movements: Sequence[Movement]) -> list[Stored]:
         stored = _opened(tx, movement, id_, result.status)
         opened.append(stored)
         fresh.append(stored)
-        _tell(tx, stored.transaction, "created", movement.request_id)
+        tell(tx, stored.transaction, "created", movement.request_id)
         if stored.transaction.status is not TransactionStatus.CREATED:
-            _tell(tx, stored.transaction, stored.transaction.status.value, movement.request_id)
+            tell(tx, stored.transaction, stored.transaction.status.value, movement.request_id)
     if fresh:
         await store.insert(tx, fresh)
     return opened
@@ -83,7 +85,7 @@ async def open_movements(tx: Tx, movements: Sequence[Movement]) -> list[Stored]:
 async def confirm(tx: Tx, held: Stored, *, request_id: str | None = None) -> Stored:
     """Call a held movement authorised."""
     after = await store.move(tx, held, TransactionStatus.AUTHORIZED)
-    _tell(tx, after.transaction, "authorized", request_id)
+    tell(tx, after.transaction, "authorized", request_id)
     return after
 
 
@@ -114,7 +116,7 @@ async def fail(tx: Tx, held: Stored, failure: str) -> Stored:
     """Give a held movement up before it was authorised: its money is free again."""
     await _void(tx, held)
     after = await store.move(tx, held, TransactionStatus.FAILED, failure=failure, hold_id=None)
-    _tell(tx, after.transaction, "failed")
+    tell(tx, after.transaction, "failed")
     return after
 
 
@@ -122,7 +124,7 @@ async def release(tx: Tx, held: Stored, failure: str | None = None) -> Stored:
     """Roll an authorised movement back: its money is free again."""
     await _void(tx, held)
     after = await store.move(tx, held, TransactionStatus.ROLLED_BACK, failure=failure, hold_id=None)
-    _tell(tx, after.transaction, "rolled_back")
+    tell(tx, after.transaction, "rolled_back")
     return after
 
 
@@ -163,14 +165,14 @@ async def execute_held(
         metadata=transaction.metadata,
     )
     rest_id = new_id(PREFIX)
-    linked = replace(post, flags=post.flags | ledger.TransferFlags.LINKED)
+    linked = msgspec.structs.replace(post, flags=post.flags | ledger.TransferFlags.LINKED)
     results = await ledger.post(tx, [linked, _transfer(movement, rest_id)])
     _check_resolution(results[0].status)
     assert results[1].status is ledger.TransferStatus.CREATED, results[1]
     after = await _executed(tx, held, transfer_id, moved)
     remaining = _opened(tx, movement, rest_id, results[1].status)
     await store.insert(tx, [remaining])
-    _tell(tx, remaining.transaction, "created")
+    tell(tx, remaining.transaction, "created")
     return after, await confirm(tx, remaining)
 
 
@@ -196,7 +198,7 @@ async def take_back(tx: Tx, executed: Stored, transfer_id: int) -> Stored:
         raise ReversalRefusedError(f"the ledger answers {FAILURES[result.status]}")
     assert result.status in (ledger.TransferStatus.CREATED, ledger.TransferStatus.EXISTS), result
     after = await store.move(tx, executed, after_status)
-    _tell(tx, after.transaction, "rolled_back")
+    tell(tx, after.transaction, "rolled_back")
     return after
 
 
@@ -255,7 +257,7 @@ async def _executed(tx: Tx, held: Stored, transfer_id: int, moved: Money) -> Sto
     after = await store.move(
         tx, held, TransactionStatus.EXECUTED, amount=moved.minor, hold_id=None, transfer_id=transfer_id
     )
-    _tell(tx, after.transaction, "executed")
+    tell(tx, after.transaction, "executed")
     return after
 
 
@@ -281,7 +283,8 @@ def _check_resolution(status: ledger.TransferStatus) -> None:
     assert status in (ledger.TransferStatus.CREATED, ledger.TransferStatus.EXISTS), status
 
 
-def _tell(tx: Tx, transaction: Transaction, what: str, request_id: str | None = None) -> None:
+def tell(tx: Tx, transaction: Transaction, what: str, request_id: str | None = None) -> None:
+    """Emit the event and the audit entry of a step."""
     events.emit(
         tx, events.Event(f"transaction.{what}", f"transaction/{transaction.id}", transaction), request_id=request_id
     )

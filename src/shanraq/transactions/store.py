@@ -44,11 +44,11 @@ async def insert(tx: Tx, new: Sequence[Stored]) -> None:
     partner_id, environment = tx.actor.scope
     items = [stored.transaction for stored in new]
     await tx.execute(
-        """INSERT INTO transaction (id, partner_id, environment, kind, source, debit_account, credit_account, amount, currency,
-                                    status, failure, hold_id, transfer_id, reference, description, metadata, expires_at,
+        """INSERT INTO transaction (id, partner_id, environment, book, kind, source, debit_account, credit_account, amount,
+                                    currency, status, failure, hold_id, transfer_id, reference, description, metadata, expires_at,
                                     version, created_at, updated_at)
-           SELECT u.id, $1, $2, u.kind, u.source, u.debit_account, u.credit_account, u.amount, u.currency, u.status, u.failure,
-                  u.hold_id, u.transfer_id, u.reference, u.description, u.metadata, u.expires_at, u.version, $3, $3
+           SELECT u.id, $1, $2, $20, u.kind, u.source, u.debit_account, u.credit_account, u.amount, u.currency, u.status,
+                  u.failure, u.hold_id, u.transfer_id, u.reference, u.description, u.metadata, u.expires_at, u.version, $3, $3
              FROM unnest($4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::bigint[], $10::text[], $11::text[],
                          $12::text[], $13::uuid[], $14::uuid[], $15::text[], $16::text[], $17::jsonb[], $18::timestamptz[],
                          $19::int[])
@@ -60,7 +60,7 @@ async def insert(tx: Tx, new: Sequence[Stored]) -> None:
         [item.amount for item in items], [item.currency for item in items], [item.status for item in items],
         [item.failure for item in items], [stored.hold_id for stored in new], [stored.transfer_id for stored in new],
         [item.reference for item in items], [item.description for item in items], [item.metadata for item in items],
-        [item.expires_at for item in items], [item.version for item in items],
+        [item.expires_at for item in items], [item.version for item in items], tx.actor.book,
     )  # fmt: skip
 
 
@@ -152,3 +152,13 @@ async def exchange_hold(tx: Tx, before: Stored, hold_id: int, amount: Money) -> 
     if not written:
         raise MovedMeanwhileError
     return Stored(new, hold_id=hold_id)
+
+
+async def scopes_with_due_holds(tx: Tx, limit: int) -> list[tuple[str, str, int]]:
+    """Return (partner_id, environment, book) of partners with holds that have run out."""
+    rows = await tx.rows(
+        """SELECT DISTINCT partner_id, environment, book FROM transaction
+            WHERE status = 'authorized' AND expires_at <= $1 LIMIT $2""",
+        tx.now, limit,
+    )  # fmt: skip
+    return [(row["partner_id"], row["environment"], row["book"]) for row in rows]

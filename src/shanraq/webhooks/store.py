@@ -223,8 +223,8 @@ async def enqueue(tx: Tx, stamped: Sequence[Stamped]) -> int:
            ), matched AS (
                SELECT e.seq, e.event_id, p.id AS endpoint_id, p.partner_id, p.environment, p.state,
                       CASE e.type WHEN $10 THEN 'test' ELSE 'scheduled' END AS trigger,
-                      $1 + make_interval(secs => CASE e.type WHEN $10 THEN 0 ELSE p.retry_schedule[1] END
-                                                 * ($11 + ($12 - $11) * random())) AS due_at
+                      $1::timestamptz + make_interval(secs => CASE e.type WHEN $10 THEN 0 ELSE p.retry_schedule[1] END
+                                                 * ($11::float8 + ($12::float8 - $11::float8) * random())) AS due_at
                  FROM event e JOIN endpoint p USING (partner_id, environment)
                 WHERE CASE e.type WHEN $10 THEN e.subject = $13 || p.id
                       ELSE (p.include_sensitive OR NOT e.sensitive)
@@ -267,7 +267,7 @@ async def claim(tx: Tx, *, lanes: int, deliveries: int, lease_margin: timedelta)
                 ORDER BY due_at LIMIT $2 FOR NO KEY UPDATE SKIP LOCKED
            )
            UPDATE webhook_lane l
-              SET lease_until = $1 + make_interval(secs => p.timeout_ms / 1000.0) + $3, lease_token = gen_random_uuid()
+              SET lease_until = $1::timestamptz + make_interval(secs => p.timeout_ms / 1000.0) + $3::interval, lease_token = gen_random_uuid()
              FROM due JOIN webhook_endpoint p ON p.id = due.endpoint_id
             WHERE l.endpoint_id = due.endpoint_id
            RETURNING l.endpoint_id, l.partner_id, l.environment, l.lease_token, l.gen, l.failures, l.breaker_trips,
@@ -547,4 +547,63 @@ def attempt_of(row: Row) -> Attempt:
         request_headers=msgspec.json.decode(row["request_headers"], type=dict[str, str]),
         response_headers=msgspec.json.decode(row["response_headers"], type=dict[str, str]),
         response_body=row["response_body"].decode(), truncated=row["truncated"],
+    )  # fmt: skip
+
+
+# Proof.
+
+
+async def findings(tx: Tx, settled: timedelta) -> list[Row]:
+    """Return every breach of the rules that hold at any moment, each with its endpoint and a detail."""
+    return await tx.rows(
+        """SELECT 'both live and final' AS finding, endpoint_id, 'event ' || d.event_id AS detail
+             FROM webhook_delivery d JOIN webhook_result r USING (endpoint_id, event_seq)
+           UNION ALL
+           SELECT 'live or final are not what was enqueued', l.endpoint_id,
+                  l.enqueued || ' enqueued, ' || live.n || ' live, ' || final.n || ' final'
+             FROM webhook_lane l
+            CROSS JOIN LATERAL (SELECT count(*) AS n FROM webhook_delivery d WHERE d.endpoint_id = l.endpoint_id) live
+            CROSS JOIN LATERAL (SELECT count(*) AS n FROM webhook_result r WHERE r.endpoint_id = l.endpoint_id) final
+            WHERE l.enqueued <> live.n + final.n
+           UNION ALL
+           SELECT 'never enqueued', p.id, 'event ' || e.event_id
+             FROM webhook_endpoint p JOIN event_outbox e
+                  ON e.partner_id = p.partner_id AND e.environment = p.environment AND e.seq IS NOT NULL
+                 AND e.occurred_at > p.updated_at + $2::interval
+            WHERE p.state <> 'deleted'
+              AND CASE WHEN e.type = 'webhook_endpoint.ping' THEN e.subject = 'webhook_endpoint/' || p.id
+                  ELSE (p.include_sensitive OR e.type !~ '^(fraud|compliance|audit|aml|kyc|case)[.]')
+                       AND EXISTS (SELECT FROM unnest(p.event_types) t
+                                    WHERE t IN ('*', e.type) OR (t LIKE '%.*' AND starts_with(e.type, left(t, -1)))) END
+              AND NOT EXISTS (SELECT FROM webhook_delivery d WHERE d.endpoint_id = p.id AND d.event_seq = e.seq)
+              AND NOT EXISTS (SELECT FROM webhook_result r WHERE r.endpoint_id = p.id AND r.event_seq = e.seq)
+           UNION ALL
+           SELECT 'attempts made are not attempts logged', endpoint_id,
+                  concat('event number ', event_seq, ': ', coalesce(x.attempts, 0), ' made, ', coalesce(a.n, 0), ' logged')
+             FROM (SELECT endpoint_id, event_seq, attempts FROM webhook_delivery
+                   UNION ALL
+                   SELECT endpoint_id, event_seq, attempts FROM webhook_result) x
+             FULL JOIN (SELECT endpoint_id, event_seq, count(*) AS n, max(number) AS last FROM webhook_attempt
+                         GROUP BY endpoint_id, event_seq) a USING (endpoint_id, event_seq)
+            WHERE coalesce(x.attempts, -1) <> coalesce(a.n, 0) OR coalesce(a.n, 0) <> coalesce(a.last, 0)
+           UNION ALL
+           SELECT 'succeeded without an accepted attempt', r.endpoint_id, 'event ' || r.event_id
+             FROM webhook_result r
+            WHERE r.state = 'succeeded'
+              AND NOT EXISTS (SELECT FROM webhook_attempt a WHERE a.endpoint_id = r.endpoint_id
+                                 AND a.event_seq = r.event_seq AND a.error_code IS NULL)
+           UNION ALL
+           SELECT 'asleep over a due delivery', l.endpoint_id, 'lane due at ' || coalesce(l.due_at::text, 'never')
+             FROM webhook_lane l
+            WHERE NOT l.halted AND (l.due_at IS NULL OR l.due_at > $1) AND l.lease_until <= $1
+              AND coalesce(l.breaker_until, $1) <= $1
+              AND EXISTS (SELECT FROM webhook_delivery d WHERE d.endpoint_id = l.endpoint_id AND d.due_at <= $1)
+           UNION ALL
+           SELECT 'a queue without a taker', p.id, p.state
+             FROM webhook_endpoint p JOIN webhook_lane l ON l.endpoint_id = p.id
+            WHERE l.halted <> (p.state <> 'enabled')
+               OR (p.state IN ('disabled', 'deleted')
+                   AND EXISTS (SELECT FROM webhook_delivery d WHERE d.endpoint_id = p.id))
+           ORDER BY 1, 2, 3""",
+        tx.now, settled,
     )  # fmt: skip

@@ -3,6 +3,7 @@ CREATE TABLE transaction (
     id             text        PRIMARY KEY,
     partner_id     text        NOT NULL,
     environment    text        NOT NULL CHECK (environment IN ('sandbox', 'live')),
+    book           bigint      NOT NULL,
     kind           text        NOT NULL CHECK (kind IN ('transfer', 'payment', 'refund', 'p2p')),
     source         text        NOT NULL DEFAULT '',
     debit_account  text        NOT NULL,
@@ -29,6 +30,7 @@ CREATE INDEX transaction_list ON transaction (partner_id, environment, id DESC);
 CREATE INDEX transaction_debit ON transaction (debit_account, id DESC);
 CREATE INDEX transaction_credit ON transaction (credit_account, id DESC);
 CREATE INDEX transaction_hold ON transaction (hold_id) WHERE hold_id IS NOT NULL;
+CREATE INDEX transaction_due ON transaction (expires_at) WHERE status = 'authorized' AND expires_at IS NOT NULL;
 CREATE INDEX transaction_source ON transaction (source) WHERE source <> '';
 ALTER TABLE transaction ENABLE ROW LEVEL SECURITY;
 CREATE POLICY own ON transaction USING (visible(partner_id, environment));

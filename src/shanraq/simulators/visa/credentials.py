@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
+import msgspec
+
 _NAMES = ("merchant_id", "key_id", "secret", "other_merchant_id", "other_key_id", "other_secret")
 
 
@@ -48,26 +50,28 @@ class VisaCredentials:
     @classmethod
     def generate(cls) -> Self:
         """Make a fresh set with random ids and secrets of 32 bytes."""
-        merchant, other = (
-            (f"{name}_{secrets.token_hex(4)}", str(uuid.uuid4()), base64.b64encode(secrets.token_bytes(32)).decode())
-            for name in ("shanraq", "other")
+        return cls(
+            merchant_id=f"merchant_{secrets.token_hex(4)}",
+            key_id=str(uuid.uuid4()),
+            secret=base64.b64encode(secrets.token_bytes(32)).decode(),
+            other_merchant_id=f"other_{secrets.token_hex(4)}",
+            other_key_id=str(uuid.uuid4()),
+            other_secret=base64.b64encode(secrets.token_bytes(32)).decode(),
         )
-        return cls(*merchant, *other)
 
     @classmethod
     def load(cls, path: Path) -> Self:
         """Read a set from a JSON file; raises OSError or ValueError."""
         try:
-            stored = json.loads(path.read_bytes())
-        except ValueError:
-            raise ValueError(f"credentials: {path} is not JSON") from None
-        if not isinstance(stored, dict):
-            raise ValueError(f"credentials: {path} must hold a JSON object")
+            stored = msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
+        except msgspec.MsgspecError:
+            # The original error is dropped on purpose: it could show a secret.
+            raise ValueError(f"credentials: {path} is not a JSON object") from None
         missing = [name for name in _NAMES if name not in stored]
         if missing:
             raise ValueError(f"credentials: {path} lacks {', '.join(missing)}")
-        extra = {name: value for name, value in stored.items() if name not in _NAMES}
-        return cls(*(stored[name] for name in _NAMES), extra=extra)
+        known = {name: stored.pop(name) for name in _NAMES}
+        return cls(**known, extra=stored)
 
     def save(self, path: Path) -> None:
         """Write the set to a JSON file that only its owner may read, replacing it as a whole."""

@@ -259,7 +259,7 @@ class _Connection(asyncio.Protocol):
             self.close()
             return
         head = [
-            f"HTTP/1.1 {reply.status} {_REASONS.get(reply.status, 'Unknown')}\r\n"
+            f"HTTP/1.1 {reply.status} {_REASONS.get(reply.status, 'Unknown')}\r\n",
             f"Content-Type: {reply.content_type}\r\nContent-Length: {len(reply.body)}\r\n",
             *(f"{name}: {value}\r\n" for name, value in reply.headers),
             "" if keep_alive else "Connection: close\r\n",

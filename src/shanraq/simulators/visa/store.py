@@ -21,6 +21,7 @@ class Store:
     def __init__(self) -> None:
         self.last_sequence = 0
         self.clock_offset_seconds = 0.0
+        self.is_new = True
         self._forget()
 
     def _forget(self) -> None:
@@ -53,6 +54,7 @@ class Store:
 
     def apply(self, entry: JournalEntry) -> None:
         """Take one entry into the state."""
+        self.is_new = False
         match entry:
             case Operation():
                 self._apply_operation(entry)

@@ -25,7 +25,12 @@ _FIELDS: Final[dict[str, Any]] = {
         "applicationName": _ANY_LENGTH,
         "applicationVersion": _ANY_LENGTH,
         "applicationUser": _ANY_LENGTH,
-        "partner": {"developerId": 8, "solutionId": 8, "originalTransactionId": 32, "thirdPartyCertificationNumber": 12},
+        "partner": {
+            "developerId": 8,
+            "solutionId": 8,
+            "originalTransactionId": 32,
+            "thirdPartyCertificationNumber": 12,
+        },
     },
     "processingInformation": {
         "capture": bool,
@@ -139,9 +144,10 @@ _FIELDS: Final[dict[str, Any]] = {
     "limit": int,
 }
 
-_TYPE_REQUIRED = frozenset("002 006 007 014 021 024 034 036 037 039 040 042".split())
+_TYPE_REQUIRED = frozenset({"002", "006", "007", "014", "021", "024", "034", "036", "037", "039", "040", "042"})
 # The first digits a card number of these types can have.
 _FIRST_DIGITS: Final = {"001": "4", "002": "25", "003": "3"}
+_TYPE_BY_FIRST_DIGIT: Final = {"1": "040", "2": "002", "3": "003", "4": "001", "5": "002", "6": "004"}
 _CARD_NUMBER = re.compile(r"[0-9]{12,19}")
 _CARD_TYPE = re.compile(r"[0-9]{3}")
 _MONTH = re.compile(r"0[1-9]|1[0-2]")
@@ -273,7 +279,9 @@ def read_card(body: Body) -> Card:
     details = instrument[name]
     if "securityCode" in details:
         _matching(body, f"{path}.securityCode", _SECURITY_CODE)
-    card = Card(number, _read_card_type(body, f"{path}.type", number), (int(year), int(month)), details.get("securityCode", ""))
+    card = Card(
+        number, _read_card_type(body, f"{path}.type", number), (int(year), int(month)), details.get("securityCode", "")
+    )
     # A card number in a field that is echoed and stored would leave this function in the clear.
     reference = body.get("clientReferenceInformation")
     for reference_field in ("code", "transactionId"):
@@ -284,10 +292,10 @@ def read_card(body: Body) -> Card:
 
 def _read_card_type(body: Body, path: str, number: str) -> str:
     if get(body, path) is None:
-        guess = {"4": "001", "5": "002", "2": "002"}.get(number[0], "")
+        guess = "007" if number.startswith("35") else _TYPE_BY_FIRST_DIGIT.get(number[0], "001")
         if guess in _TYPE_REQUIRED:
             raise Refusal("MISSING_FIELD", field=path)
-        return guess or "003"
+        return guess
     card_type = _matching(body, path, _CARD_TYPE)
     if number[0] not in _FIRST_DIGITS.get(card_type, "0123456789"):
         raise Refusal("INVALID_CARD_TYPE", field=path)

@@ -91,7 +91,10 @@ def keys_of(credentials: VisaCredentials) -> Iterator[tuple[str, Key]]:
     """Yield every key of the credentials with its key id; raises ValueError for a certificate that cannot serve."""
     yield credentials.key_id, SharedSecret(credentials.merchant_id, credentials.secret)
     yield credentials.other_key_id, SharedSecret(credentials.other_merchant_id, credentials.other_secret)
-    for merchant_id, name in ((credentials.merchant_id, "certificate"), (credentials.other_merchant_id, "other_certificate")):
+    for merchant_id, name in (
+        (credentials.merchant_id, "certificate"),
+        (credentials.other_merchant_id, "other_certificate"),
+    ):
         text = credentials.extra.get(name)
         if not isinstance(text, str):
             continue
@@ -130,7 +133,8 @@ _decode_claims = msgspec.json.Decoder(_Claims).decode
 
 # One pass turns the base64url alphabet into the plain one and everything foreign to it into a byte that is refused.
 _FROM_BASE64URL: Final = bytes(
-    {ord("-"): ord("+"), ord("_"): ord("/"), ord("+"): 0, ord("/"): 0, ord("="): 0}.get(byte, byte) for byte in range(256)
+    {ord("-"): ord("+"), ord("_"): ord("/"), ord("+"): 0, ord("/"): 0, ord("="): 0}.get(byte, byte)
+    for byte in range(256)
 )
 _PARAMETER = re.compile(r'\s*([A-Za-z]+)="([^"]*)"\s*(?:,|$)')
 _REQUEST_TARGET: Final = frozenset({"request-target", "(request-target)"})
