@@ -19,6 +19,7 @@ import asyncpg
 import pytest
 
 from shanraq.core.db import Database
+from shanraq.ops.installation import choose_account, find_binaries, reachable_binaries
 from shanraq.ops.migrate import migrate
 from shanraq.ops.postgres import EmbeddedPostgres
 
@@ -27,6 +28,7 @@ SMALL: Final = {
     "max_connections": "100",
     "max_wal_size": "256MB",
     "wal_keep_size": "0",
+    "deadlock_timeout": "100ms",
     "logging_collector": "off",
 }
 UNSAFE: Final = {**SMALL, "fsync": "off", "full_page_writes": "off"}
@@ -54,9 +56,15 @@ def durable_dir() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-async def postgres(session_dir: Path) -> AsyncIterator[EmbeddedPostgres]:
+def pg_bin(session_dir: Path) -> Path:
+    """PostgreSQL's binaries where the server's account can run them; a checkout of root may lie in a private home."""
+    return reachable_binaries(find_binaries(), choose_account(session_dir / "postgres"), session_dir).directory
+
+
+@pytest.fixture(scope="session")
+async def postgres(session_dir: Path, pg_bin: Path) -> AsyncIterator[EmbeddedPostgres]:
     """The server of this test process, fast and without durability."""
-    async with EmbeddedPostgres(session_dir / "postgres", settings=UNSAFE) as server:
+    async with EmbeddedPostgres(session_dir / "postgres", pg_bin=pg_bin, settings=UNSAFE) as server:
         yield server
 
 
@@ -95,9 +103,9 @@ async def database(owner_dsn: str) -> AsyncIterator[Database]:
 
 
 @pytest.fixture
-async def durable_postgres(durable_dir: Path) -> AsyncIterator[EmbeddedPostgres]:
+async def durable_postgres(durable_dir: Path, pg_bin: Path) -> AsyncIterator[EmbeddedPostgres]:
     """A server of this test alone that keeps what it acknowledged, with the migrated database `shanraq`."""
-    async with EmbeddedPostgres(durable_dir / "postgres", settings=SMALL) as server:
+    async with EmbeddedPostgres(durable_dir / "postgres", pg_bin=pg_bin, settings=SMALL) as server:
         await server.ensure_database("shanraq")
         await migrate(server.dsn("shanraq"))
         yield server

@@ -15,13 +15,13 @@ from msgspec import Meta
 
 from shanraq.api.answer import Answer, IdempotencyKey, answer_given
 from shanraq.api.app import ANY_SCOPE, CurrentActor, Edge, create_app
-from shanraq.api.auth import BasicCredentials, BearerCredentials, Credentials, SignedCredentials
 from shanraq.api.openapi import problems
 from shanraq.api.strict import Body, View
 from shanraq.core import once
 from shanraq.core.actor import Actor, ActorKind, Environment
 from shanraq.core.errors import ConflictError, NotFoundError, UnauthenticatedError
 from shanraq.core.once import Given
+from shanraq.partners.credentials import BasicCredentials, Credentials, OperatorToken, SignedCredentials
 
 SECRET = "correct-horse-battery-staple"
 TOKEN = "operator-token"
@@ -178,7 +178,7 @@ class Keys:
                 hmac.digest(SECRET.encode(), credentials.signed_text, hashlib.sha256), credentials.signature
             ):
                 return _partner(key_id)
-            case BearerCredentials(token) if token.reveal() == TOKEN:
+            case OperatorToken(token) if token.reveal() == TOKEN:
                 return Actor(kind=ActorKind.OPERATOR, id="op_1", scopes=frozenset({"notes:admin"}))
             case _:
                 raise UnauthenticatedError

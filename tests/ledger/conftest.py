@@ -99,4 +99,5 @@ async def book(database: Database, clock: MovableClock) -> Book:
         account(LOAN, AccountFlags.CREDITS_MUST_NOT_EXCEED_DEBITS),
         account(SHOP),
     )
+    clock.move(0.001)
     return opened

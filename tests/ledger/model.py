@@ -98,7 +98,7 @@ class Model:
 
     def same(self, t: Transfer, old: dict[str, int]) -> str:
         wanted = {name: getattr(t, name) for name in FIELDS}
-        if t.flags & (POST | VOID) and t.pending_id == old["pending_id"]:
+        if t.flags & (POST | VOID) and (t.flags, t.pending_id) == (old["flags"], old["pending_id"]):
             held = self.transfers[t.pending_id]
             whole = t.amount == (0 if t.flags & VOID else MAX)
             wanted = {name: value or held[name] for name, value in wanted.items()}

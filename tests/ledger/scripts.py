@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 from hypothesis import strategies as st
 
 from shanraq.ledger import Account, AccountFlags, Transfer
@@ -17,57 +18,83 @@ ACCOUNTS = (
 )
 
 MAX = 2**128 - 1
-_accounts = st.sampled_from([1, 1, 2, 2, 3, 3, 4, 4, 5, 6, 77, 0, MAX])
-_amounts = st.one_of(st.integers(0, 30), st.sampled_from([0, 2**62, 2**63 - 1, 2**63, MAX]))
-_extra = st.sampled_from([0, 0, 0, 0, F.BALANCING_DEBIT, F.BALANCING_CREDIT, F.BALANCING_DEBIT | F.BALANCING_CREDIT])
-_closing = st.sampled_from([0, 0, 0, 0, 0, F.CLOSING_DEBIT, F.CLOSING_CREDIT])
-_linked = st.sampled_from([0, 0, F.LINKED])
-_ids = st.integers(0, 25)
+_HOLDS = st.integers(1, 6)
+_ANY_ID = st.integers(0, 40)
+_PAIRS = st.sampled_from([(a, b) for a in (1, 2, 3, 4) for b in (1, 2, 3, 4) if a != b])
+_LINKED = st.sampled_from([0, 0, 0, 0, 0, F.LINKED])
+FUNDING = (Transfer(90, 1, 2, 100, ledger=1, code=1), Transfer(91, 3, 1, 100, ledger=1, code=1))
+
+# One field of an otherwise sensible transfer, spoilt or at least unusual.
+_ODDITIES: dict[str, st.SearchStrategy[int]] = {
+    "id": st.one_of(_ANY_ID, st.just(MAX)),
+    "debit_account_id": st.sampled_from([0, MAX, 77, 1, 2, 5, 6]),
+    "credit_account_id": st.sampled_from([0, MAX, 77, 1, 3, 5, 6]),
+    "amount": st.sampled_from([0, 1, 2**62, 2**63 - 1, 2**63, MAX - 1, MAX]),
+    "pending_id": st.one_of(_ANY_ID, st.just(MAX)),
+    "user_data_128": st.sampled_from([0, 9]),
+    "user_data_64": st.sampled_from([0, 2**64 - 1]),
+    "user_data_32": st.sampled_from([0, 2**32 - 1]),
+    "timeout_seconds": st.sampled_from([1, 2]),
+    "ledger": st.sampled_from([0, 1, 2]),
+    "code": st.sampled_from([0, 1, 2]),
+    "flags": st.integers(0, 1023).map(lambda flags: flags & ~F.IMPORTED),
+    "timestamp": st.just(1),
+}
 
 
 @st.composite
-def moves(draw: st.DrawFn) -> Transfer:
-    """A plain or pending transfer, seldom with a fault."""
-    pending = draw(st.sampled_from([0, F.PENDING]))
-    flags = pending | draw(_extra) | draw(_linked) | (draw(_closing) if pending or draw(_ids) == 0 else 0)
-    return Transfer(
-        draw(_ids),
-        draw(_accounts),
-        draw(_accounts),
-        draw(_amounts),
-        pending_id=draw(st.sampled_from([0] * 12 + [3])),
-        user_data_128=draw(st.sampled_from([0, 0, 0, 9])),
-        user_data_64=draw(st.sampled_from([0, 0, 0, 2**64 - 1])),
-        user_data_32=draw(st.sampled_from([0, 0, 0, 2**32 - 1])),
-        timeout_seconds=draw(st.sampled_from([0, 0, 1, 3])) if pending or draw(_ids) == 0 else 0,
-        ledger=draw(st.sampled_from([1] * 10 + [2, 0])),
-        code=draw(st.sampled_from([1] * 10 + [2, 0])),
-        flags=int(flags),
+def _odd(draw: st.DrawFn, sensible: Transfer) -> Transfer:
+    if draw(st.integers(0, 4)):
+        return sensible
+    field = draw(st.sampled_from(sorted(_ODDITIES)))
+    return msgspec.structs.replace(sensible, **{field: draw(_ODDITIES[field])})
+
+
+@st.composite
+def _moves(draw: st.DrawFn) -> Transfer:
+    """A plain transfer, seldom a balancing one."""
+    extra = draw(
+        st.sampled_from([0] * 4 + [F.BALANCING_DEBIT, F.BALANCING_CREDIT, F.BALANCING_DEBIT | F.BALANCING_CREDIT])
     )
+    amount = draw(st.one_of(st.integers(0, 30), st.just(MAX))) if extra else draw(st.integers(0, 30))
+    debit, credit = draw(_PAIRS)
+    flags = int(extra | draw(_LINKED))
+    return draw(_odd(Transfer(draw(st.integers(10, 25)), debit, credit, amount, ledger=1, code=1, flags=flags)))
 
 
 @st.composite
-def resolutions(draw: st.DrawFn) -> Transfer:
-    """A post or void, mostly "as held"."""
+def _holds(draw: st.DrawFn) -> Transfer:
+    """A pending transfer, seldom one that closes or balances."""
+    extra = draw(st.sampled_from([0] * 6 + [F.CLOSING_DEBIT, F.CLOSING_CREDIT, F.BALANCING_DEBIT]))
+    hold = Transfer(
+        draw(_HOLDS),
+        *draw(_PAIRS),
+        draw(st.integers(0, 20)),
+        timeout_seconds=draw(st.sampled_from([0, 0, 1, 3])),
+        user_data_64=draw(st.sampled_from([0, 7])),
+        ledger=1,
+        code=1,
+        flags=int(F.PENDING | extra | draw(_LINKED)),
+    )
+    return draw(_odd(hold))
+
+
+@st.composite
+def _resolutions(draw: st.DrawFn) -> Transfer:
+    """A post or void, mostly of the whole amount and "as held"."""
     kind = draw(st.sampled_from([F.POST_PENDING_TRANSFER, F.VOID_PENDING_TRANSFER]))
-    odd = draw(
-        st.sampled_from([0] * 20 + [F.POST_PENDING_TRANSFER, F.VOID_PENDING_TRANSFER, F.PENDING, F.CLOSING_DEBIT])
+    whole = 0 if kind is F.VOID_PENDING_TRANSFER else MAX
+    resolution = Transfer(
+        draw(st.integers(26, 40)),
+        amount=draw(st.one_of(st.just(whole), st.just(whole), st.integers(0, 20))),
+        pending_id=draw(_HOLDS),
+        flags=int(kind | draw(_LINKED)),
     )
-    return Transfer(
-        draw(_ids),
-        draw(st.sampled_from([0] * 8 + [1, 2])),
-        draw(st.sampled_from([0] * 8 + [3, 4])),
-        draw(st.one_of(st.sampled_from([0, MAX, MAX]), st.integers(0, 30))),
-        pending_id=draw(_ids),
-        user_data_64=draw(st.sampled_from([0, 0, 0, 5])),
-        timeout_seconds=draw(st.sampled_from([0] * 20 + [1])),
-        ledger=draw(st.sampled_from([0] * 8 + [1, 2])),
-        code=draw(st.sampled_from([0] * 8 + [1, 2])),
-        flags=int(kind | odd | draw(_linked)),
-    )
+    return draw(_odd(resolution))
 
 
-batches = st.lists(st.one_of(moves(), moves(), resolutions()), min_size=1, max_size=8)
-sleeps = st.integers(0, 4)
-scripts = st.lists(st.one_of(batches, batches, batches, sleeps), max_size=12)
+batches = st.lists(st.one_of(_moves(), _holds(), _resolutions()), min_size=2, max_size=8)
+scripts = st.lists(st.one_of(batches, batches, batches, batches, st.integers(0, 4)), min_size=3, max_size=14).map(
+    lambda steps: [list(FUNDING), *steps]
+)
 """Steps of a script: a batch of transfers, or seconds to sleep."""

@@ -48,7 +48,7 @@ async def test_a_hold_is_resolved_once_by_post_void_or_expiry(book: Book, databa
 
     async def expire() -> int:
         book.clock.move(1)
-        released = await database.run(SYSTEM, lambda tx: ledger.expire_holds(tx))
+        released = await database.run(SYSTEM, ledger.expire_holds)
         return len(released)
 
     answers = await asyncio.gather(

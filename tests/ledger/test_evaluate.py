@@ -41,7 +41,7 @@ def run(script: list[list[Transfer] | int], width_bits: int) -> tuple[Book, Mode
 
 @pytest.mark.parametrize("width_bits", [128, 63])
 @given(script=scripts)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 def test_answers_and_balances_are_those_of_the_model(width_bits: int, script: list[list[Transfer] | int]) -> None:
     book, model = run(script, width_bits)
 
@@ -55,7 +55,7 @@ def test_answers_and_balances_are_those_of_the_model(width_bits: int, script: li
 
 
 @given(script=scripts)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 def test_debits_equal_credits_and_no_limit_is_broken_whatever_happens(script: list[list[Transfer] | int]) -> None:
     book, _ = run(script, 63)
 

@@ -70,8 +70,8 @@ async def test_a_changed_amount_is_found(number: int, busy: Book, owner: Any) ->
         "UPDATE ledger_transfer SET amount = amount + 1 WHERE flags = 65536",
         "DELETE FROM ledger_transfer WHERE amount = 80",
         "UPDATE ledger_account SET credits_posted = credits_posted + 1 WHERE flags = 2",
-        "UPDATE ledger_account SET credits_posted = credits_posted + 1 WHERE seq = 0",
-        "UPDATE ledger_account SET flags = 32 WHERE seq = 0",
+        "UPDATE ledger_account SET debits_posted = debits_posted + 1 WHERE seq = 0",
+        "UPDATE ledger_account SET flags = flags | 32 WHERE seq > 0",
         "UPDATE ledger_account SET seq = seq + 1 WHERE flags = 2",
         "DELETE FROM ledger_account WHERE flags = 2",
         "DELETE FROM ledger_hold",
@@ -87,12 +87,12 @@ async def test_any_other_change_is_found(statement: str, busy: Book, owner: Any)
 
 
 async def test_one_changed_number_of_an_account_is_named(busy: Book, owner: Any) -> None:
-    await owner.execute("UPDATE ledger_account SET credits_posted = credits_posted + 1 WHERE flags = 4")
+    await owner.execute("UPDATE ledger_account SET debits_posted = debits_posted + 1 WHERE flags = 4")
 
     findings = await busy.findings()
 
     assert len(findings) == 2
-    assert f"book 7, {LOAN:032x}: stands at (0, 0, 0, 1, False)" in findings[0]
+    assert f"book 7, {LOAN:032x}: stands at (0, 1, 0, 0, False)" in findings[0]
     assert "the ledger has debits" in findings[1]
 
 

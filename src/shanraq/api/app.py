@@ -30,7 +30,6 @@ import msgspec
 import structlog
 from litestar import Litestar, Request, Response, get
 from litestar.di import NamedDependency, Provide
-from litestar.exceptions import LitestarException
 from litestar.params import FromPath, SkipValidation
 from litestar.routes import HTTPRoute
 from litestar.types import ControllerRouterHandler, Message, Receive, Scope, Send
@@ -207,8 +206,10 @@ class Edge:
         headers, repeated = _read(scope["headers"])
         method = scope["method"]
         exchange = Exchange(_request_id(headers), method, headers)
-        # The server sends no body to HEAD; everything else is as for GET (RFC 9110, 9.3.2).
-        scope = {**scope, _EXCHANGE: exchange, "method": "GET" if method == "HEAD" else method}
+        if method == "HEAD":
+            # The server, which keeps its own scope, sends no body; all else is as for GET (RFC 9110, 9.3.2).
+            scope = {**scope, "method": "GET"}
+        scope[_EXCHANGE] = exchange
         structlog.contextvars.bind_contextvars(request_id=exchange.request_id)
         secure = scope.get("scheme") == "https"
         status = 0
@@ -264,9 +265,10 @@ def _request_id(headers: dict[bytes, bytes]) -> str:
 
 
 def _complete(headers: list[tuple[bytes, bytes]], exchange: Exchange, *, secure: bool) -> list[tuple[bytes, bytes]]:
-    present = {name for name, _ in headers if name in _OVERRIDABLE}
     headers.append((b"shanraq-request-id", exchange.request_id.encode()))
-    headers.extend(header for header in _SECURITY_HEADERS if header[0] not in present)
+    for header in _SECURITY_HEADERS:
+        if header[0] not in _OVERRIDABLE or all(name != header[0] for name, _ in headers):
+            headers.append(header)
     if secure:
         headers.append(_STRICT_TRANSPORT)
     if exchange.allowance is not None:
@@ -275,8 +277,6 @@ def _complete(headers: list[tuple[bytes, bytes]], exchange: Exchange, *, secure:
 
 
 async def _refuse(error: Exception, exchange: Exchange, scope: Any, receive: Receive, send: Send) -> None:
-    if isinstance(error, LitestarException) and error.__cause__ is not None:
-        error = error.__cause__ if isinstance(error.__cause__, Exception) else error
     status, body, headers = problems.answer_of(error, exchange.request_id, method=exchange.method)
     answer = Answer(body, status_code=status, media_type=problems.MEDIA_TYPE, headers=headers)
     await answer.to_asgi_response(None, None)(scope, receive, send)

@@ -12,12 +12,12 @@ import binascii
 import hashlib
 import re
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from typing import Final
 
 from shanraq.core.actor import Actor
 from shanraq.core.errors import UnauthenticatedError
 from shanraq.core.secret import ApiSecret, Secret
+from shanraq.partners.credentials import BasicCredentials, Credentials, OperatorToken, SignedCredentials
 
 # Headers that must not be there twice, as then two readers may take different values.
 SINGLE_HEADERS: Final = frozenset(
@@ -45,64 +45,8 @@ class MalformedCredentialsError(UnauthenticatedError, code="malformed_credential
     """The credentials are not written as they should be, or there are two kinds of them."""
 
 
-@dataclass(frozen=True, slots=True)
-class BasicCredentials:
-    """An API key shown whole."""
-
-    key_id: str
-    secret: ApiSecret
-
-
-@dataclass(frozen=True, slots=True)
-class SignedCredentials:
-    """A request signed with the secret of an API key: HMAC-SHA-256 over `signed_text`.
-
-    `timestamp` is Unix seconds; `signature` 32 bytes. Whoever checks it also refuses an old timestamp and a nonce seen
-    before.
-    """
-
-    key_id: str
-    timestamp: int
-    nonce: str
-    signature: bytes
-    method: str
-    target: str
-    body_sha256: str
-
-    @property
-    def signed_text(self) -> bytes:
-        """Return the bytes the signature is made over."""
-        return signed_text(self.timestamp, self.nonce, self.method, self.target, self.body_sha256)
-
-
-@dataclass(frozen=True, slots=True)
-class BearerCredentials:
-    """An operator's token."""
-
-    token: Secret
-
-
-Credentials = BasicCredentials | SignedCredentials | BearerCredentials
 Authenticate = Callable[[Credentials], Awaitable[Actor]]
 """Say whose credentials these are; raise UnauthenticatedError (401) if they are nobody's."""
-
-
-def signed_text(timestamp: int, nonce: str, method: str, target: str, body_sha256: str) -> bytes:
-    r"""Return the bytes that a client signs with HMAC-SHA-256 under its secret.
-
-    Six lines joined by `\n`, with none at the end:
-
-        v1
-        {timestamp}         the value of Shanraq-Timestamp: Unix seconds, decimal
-        {nonce}             the value of Shanraq-Nonce: 16 to 64 of A-Z a-z 0-9 _ -, another one for every request
-        {METHOD}            in capitals
-        {path?query}        the request target exactly as sent (RFC 9112, 3.2.1), with `?` only if there is a query
-        {SHA-256 of body}   64 hexadecimal digits in lower case; of no bytes if there is no body
-
-    The signature is sent as `Shanraq-Signature: v1=` and 64 hexadecimal digits in lower case, the id of the key as
-    `Shanraq-Key`.
-    """
-    return f"v1\n{timestamp}\n{nonce}\n{method}\n{target}\n{body_sha256}".encode("latin-1")
 
 
 def is_signed(headers: Mapping[bytes, bytes]) -> bool:
@@ -127,7 +71,7 @@ def read_credentials(headers: Mapping[bytes, bytes], method: str, target: str, b
         case "basic":
             return _basic(value.strip())
         case "bearer" if _TOKEN.fullmatch(value.strip()):
-            return BearerCredentials(Secret(value.strip()))
+            return OperatorToken(Secret(value.strip()))
         case "bearer":
             raise MalformedCredentialsError("is no bearer token (RFC 6750)", field="Authorization")
         case _:

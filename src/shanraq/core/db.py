@@ -227,7 +227,7 @@ class Database:
             except _RERUN as error:
                 raise ContendedError from error
             except CONNECTION_ERRORS as error:
-                if connection.is_closed() or isinstance(error, _FATAL):
+                if _is_lost(connection) or isinstance(error, _FATAL):
                     raise DatabaseUnavailableError from error
                 raise
             try:
@@ -237,7 +237,8 @@ class Database:
             except CONNECTION_ERRORS as error:
                 raise CommitUnknownError from error
             # PostgreSQL answers ROLLBACK to the COMMIT of a transaction in which a statement failed.
-            assert outcome == "COMMIT", "the error of a statement was swallowed: what failed belongs in a savepoint"
+            if outcome != "COMMIT":
+                raise AssertionError("the error of a statement was swallowed: what may fail belongs in a savepoint")
         except BaseException:
             await _roll_back(connection)
             raise
@@ -263,15 +264,23 @@ class Database:
 
 
 async def _roll_back(connection: Any) -> None:
-    if connection.is_closed():
+    if _is_lost(connection):
         return
     try:
         await asyncio.shield(connection.execute("ROLLBACK", timeout=5.0))
-    except asyncio.CancelledError:
-        connection.terminate()
-        raise
-    except Exception:
-        connection.terminate()
+    except BaseException as error:
+        if not _is_lost(connection):
+            connection.terminate()
+        if not isinstance(error, Exception):  # a cancellation is never swallowed
+            raise
+
+
+def _is_lost(connection: Any) -> bool:
+    # The pool takes a connection that broke out of our hands, and then every call on it is refused.
+    try:
+        return bool(connection.is_closed())
+    except asyncpg.InterfaceError:
+        return True
 
 
 async def _keep_session(connection: Any) -> None:

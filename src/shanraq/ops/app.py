@@ -1,26 +1,230 @@
-"""The composition root: what a process is made of, put together by hand, in the order it depends on each other."""
+"""The composition root: what a process is made of, put together by hand, in the order things depend on each other."""
 
 from __future__ import annotations
 
 import base64
-from collections.abc import AsyncIterator
+import binascii
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
+from typing import Final
 
 import structlog
+from prometheus_client import CollectorRegistry
 
-from shanraq import payments, webhooks
+from shanraq import partners, payments, webhooks
 from shanraq.adapters.visa import VisaAdapter, VisaConfiguration
-from shanraq.core.actor import Environment
+from shanraq.core.actor import SYSTEM, Environment
 from shanraq.core.crypto import Keyring
 from shanraq.core.db import Database
-from shanraq.core.errors import InvalidInputError
 from shanraq.core.http import HttpClient
 from shanraq.core.secret import Secret
 from shanraq.core.settings import InvalidSettingError, Settings, VisaSettings
-from shanraq.ops.migrate import migrate
-from shanraq.ops.postgres import EmbeddedPostgres, self_check
-from shanraq.ops.worker import Worker
-from shanraq.simulators.visa import VisaSimulator
+from shanraq.ops.migrate import migrate, pending
+from shanraq.ops.postgres import EmbeddedPostgres, InUseError, self_check
+from shanraq.payments.adapter import Adapter
+from shanraq.simulators.visa import VisaCredentials, VisaSimulator
+
+log = structlog.get_logger(__name__)
+
+DATABASE: Final = "shanraq"
+
+Announce = Callable[[str], None]
+
+
+@dataclass
+class Platform:
+    """A process's parts, open. `owner_dsn` is the login that owns the tables; the application itself uses `db`."""
+
+    settings: Settings
+    owner_dsn: str
+    app_dsn: str
+    db: Database
+    keyring: Keyring
+    acquiring: payments.Acquiring
+    webhook_policy: webhooks.GuardPolicy
+    registry: CollectorRegistry = field(default_factory=CollectorRegistry)
+    visa_simulator: VisaSimulator | None = None
+    postgres: EmbeddedPostgres | None = None
+
+    async def check_database(self) -> str:
+        """Tell that the database answers; raise if it does not."""
+        async with self.db.connection() as connection:
+            version: str = await connection.fetchval("SHOW server_version")
+        return f"PostgreSQL {version}"
+
+    async def check_migrations(self) -> str:
+        """Tell that every migration is applied; raise if one is not."""
+        left = await pending(self.owner_dsn)
+        if left:
+            raise InvalidSettingError(f"{len(left)} migrations are pending: run `shanraq migrate`")
+        return "all applied"
+
+
+def _quiet(_step: str) -> None:
+    return
+
+
+@asynccontextmanager
+async def open_database(
+    settings: Settings, announce: Announce = _quiet
+) -> AsyncIterator[tuple[str, str, EmbeddedPostgres | None]]:
+    """Give the addresses of the database for its owner and for the application, starting the embedded one if none is named.
+
+    Where another process of ours already runs the embedded server, that one is used.
+    """
+    if settings.database_url:
+        yield settings.database_owner_url or settings.database_url, settings.database_url, None
+        return
+    server = EmbeddedPostgres(settings.data_path / "postgres", pg_bin=settings.pg_bin)
+    announce("starting the embedded PostgreSQL")
+    try:
+        await server.start()
+    except InUseError:
+        server.attach()
+        yield server.dsn(DATABASE), server.dsn(DATABASE), None
+        return
+    try:
+        await server.ensure_database(DATABASE)
+        yield server.dsn(DATABASE), server.dsn(DATABASE), server
+    finally:
+        await server.stop()
+
+
+@asynccontextmanager
+async def open_platform(
+    settings: Settings, *, simulators: bool = True, control_token: str | None = None, announce: Announce = _quiet
+) -> AsyncIterator[Platform]:
+    """Open everything a process needs, migrations applied; close it in the opposite order.
+
+    With `simulators`, and no gateway set for the sandbox, the built-in Visa simulator runs in this process; its control API
+    is on when `control_token` is given. Raises what the parts raise, as ShanraqErrors that say what to do.
+    """
+    async with AsyncExitStack() as stack:
+        owner_dsn, app_dsn, server = await stack.enter_async_context(open_database(settings, announce))
+        announce("applying migrations")
+        await migrate(owner_dsn, unsafe=settings.unsafe)
+        keyring = _keyring(settings)
+        role = None if settings.database_owner_url else "shanraq_app"
+        db = await Database.connect(app_dsn, role=role, max_size=settings.database_connections)
+        stack.push_async_callback(db.close)
+        await self_check(db, unsafe=settings.unsafe)
+        simulator: VisaSimulator | None = None
+        adapters: dict[Environment, dict[str, Adapter]] = {}
+        if settings.visa_sandbox.url:
+            adapters[Environment.SANDBOX] = {"visa": _visa("visa_sandbox", settings.visa_sandbox)}
+        elif simulators:
+            announce("starting the Visa simulator")
+            simulator = await stack.enter_async_context(_simulator(settings, control_token))
+            adapters[Environment.SANDBOX] = {"visa": _simulated_visa(settings.visa_sandbox, simulator)}
+        if settings.visa_live.url:
+            adapters[Environment.LIVE] = {"visa": _visa("visa_live", settings.visa_live)}
+        for by_name in adapters.values():
+            for adapter in by_name.values():
+                stack.push_async_callback(adapter.close)
+        acquiring = payments.Acquiring(
+            db, keyring, payments.Gateways(adapters), timedelta(seconds=settings.recover_after_seconds)
+        )
+        yield Platform(
+            settings,
+            owner_dsn,
+            app_dsn,
+            db,
+            keyring,
+            acquiring,
+            _webhook_policy(settings),
+            visa_simulator=simulator,
+            postgres=server,
+        )
+
+
+@asynccontextmanager
+async def open_courier(platform: Platform) -> AsyncIterator[webhooks.Courier]:
+    """Give the deliverer of webhooks, whose connections go only where the guard allows."""
+
+    async def acknowledged(owners: Mapping[webhooks.Owner, str]) -> None:
+        for owner, event_id in owners.items():
+            actor = SYSTEM.acting_for(owner.partner_id, owner.environment, owner.book)
+            async with platform.db.begin(actor) as tx:
+                await partners.observe(tx, partners.Check.WEBHOOK_ACKNOWLEDGED, event_id)
+
+    client = HttpClient(resolver=webhooks.GuardedResolver(platform.webhook_policy))
+    try:
+        yield webhooks.Courier(platform.db, client, platform.keyring, acknowledged=acknowledged)
+    finally:
+        await client.close()
+
+
+@asynccontextmanager
+async def _simulator(settings: Settings, control_token: str | None) -> AsyncIterator[VisaSimulator]:
+    folder = settings.data_path / "simulators"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    file = folder / "visa.json"
+    if file.exists():
+        credentials = VisaCredentials.load(file)
+    else:
+        credentials = VisaCredentials.generate()
+        credentials.save(file)
+    simulator = VisaSimulator(
+        credentials,
+        index_lag_seconds=settings.visa_sandbox.index_lag_seconds,
+        journal=folder / "visa.jsonl",
+        control_token=control_token,
+    )
+    async with simulator:
+        yield simulator
+
+
+def _simulated_visa(settings: VisaSettings, simulator: VisaSimulator) -> VisaAdapter:
+    credentials = simulator.credentials
+    return VisaAdapter(
+        VisaConfiguration(
+            base_url=simulator.base_url,
+            merchant_id=credentials.merchant_id,
+            key_id=credentials.key_id,
+            secret=Secret(credentials.secret),
+            timeout_seconds=settings.timeout_seconds,
+            index_lag_seconds=settings.index_lag_seconds,
+        ),
+        HttpClient(),
+    )
+
+
+def _visa(name: str, settings: VisaSettings) -> VisaAdapter:
+    for field_name in ("merchant_id", "key_id", "secret_file"):
+        if not getattr(settings, field_name):
+            raise InvalidSettingError("is needed with a url", field=f"{name}.{field_name}")
+    try:
+        secret = Path(settings.secret_file).read_text().strip()
+        base64.b64decode(secret, validate=True)
+    except OSError as error:
+        raise InvalidSettingError(f"cannot be read: {error.strerror}", field=f"{name}.secret_file") from None
+    except binascii.Error:
+        raise InvalidSettingError("must hold the shared secret in base64", field=f"{name}.secret_file") from None
+    return VisaAdapter(
+        VisaConfiguration(
+            base_url=settings.url,
+            merchant_id=settings.merchant_id,
+            key_id=settings.key_id,
+            secret=Secret(secret),
+            timeout_seconds=settings.timeout_seconds,
+            index_lag_seconds=settings.index_lag_seconds,
+        ),
+        HttpClient(),
+    )
+
+
+def _keyring(settings: Settings) -> Keyring:
+    path = settings.keyring_path
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return Keyring.load_or_create(path)
+
+
+def _webhook_policy(settings: Settings) -> webhooks.GuardPolicy:
+    return webhooks.GuardPolicy(
+        allow_hosts=settings.webhook_allow_hosts,
+        allow_cidrs=settings.webhook_allow_cidrs,
+        allow_ports=settings.webhook_allow_ports,
+    )

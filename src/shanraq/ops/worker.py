@@ -7,16 +7,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
 from typing import Final
 
 import structlog
+from prometheus_client import CollectorRegistry, Counter, Gauge
 
-from shanraq import events, partners, payments, transactions, webhooks
+from shanraq import events, payments, transactions, webhooks
 from shanraq.core import once
 from shanraq.core.actor import SYSTEM
 from shanraq.core.db import Database
-from shanraq.core.http import HttpClient
 
 log = structlog.get_logger(__name__)
 
@@ -26,33 +25,58 @@ _IDLE_SECONDS: Final = 0.05
 _FAILED_SECONDS: Final = (0.1, 5.0)
 
 
-@dataclass(slots=True)
 class Worker:
-    """The loops of one worker process; `run` ends when cancelled."""
+    """The loops of one worker process; `run` ends when cancelled.
 
-    db: Database
-    acquiring: payments.Acquiring
-    deliveries: webhooks.Deliverer
-    recover_interval_seconds: float = 5.0
-    sequenced: asyncio.Event = field(default_factory=asyncio.Event)
+    `recover_interval_seconds` is how often operations without an outcome are looked for.
+    """
+
+    def __init__(
+        self,
+        db: Database,
+        acquiring: payments.Acquiring,
+        courier: webhooks.Courier,
+        registry: CollectorRegistry,
+        *,
+        recover_interval_seconds: float = 5.0,
+    ) -> None:
+        self._db = db
+        self._acquiring = acquiring
+        self._courier = courier
+        self._recover_interval_seconds = recover_interval_seconds
+        self._sequenced = asyncio.Event()
+        self._stop = asyncio.Event()
+        self._events = Counter("shanraq_events_sequenced", "Events numbered by this process.", registry=registry)
+        self._failures = Counter("shanraq_worker_failures", "Rounds that failed.", ("loop",), registry=registry)
+        self._unstamped = Gauge("shanraq_outbox_unstamped", "Events that wait for their number.", registry=registry)
+        self._unknown = Gauge(
+            "shanraq_payments_oldest_unknown_seconds",
+            "Age of the oldest operation without an outcome; alert above 900.",
+            registry=registry,
+        )
 
     async def run(self) -> None:
-        """Run all loops until cancelled."""
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._sequence(), name="sequence")
-            group.create_task(self.deliveries.run(self.sequenced), name="deliver")
-            group.create_task(self._every(self.recover_interval_seconds, self._recover), name="recover")
-            group.create_task(self._every(1.0, self._expire), name="expire")
-            group.create_task(self._every(3600.0, self._forget), name="forget")
+        """Run all loops until cancelled; deliveries under way are given time to end."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._sequence(), name="sequence")
+                group.create_task(self._courier.run(self._stop, self._sequenced), name="deliver")
+                group.create_task(self._every(self._recover_interval_seconds, "recover", self._recover), name="recover")
+                group.create_task(self._every(1.0, "expire", self._expire), name="expire")
+                group.create_task(self._every(3600.0, "forget", self._forget), name="forget")
+                group.create_task(self._every(5.0, "observe", self._observe), name="observe")
+        finally:
+            self._stop.set()
 
     async def sequence_once(self) -> int:
         """Number a batch of events and lay out their deliveries, in one transaction; returns how many."""
-        async with self.db.begin(SYSTEM) as tx:
+        async with self._db.begin(SYSTEM) as tx:
             stamped = await events.stamp(tx, limit=SEQUENCE_BATCH)
             if stamped:
                 await webhooks.enqueue(tx, stamped)
         if stamped:
-            self.sequenced.set()
+            self._events.inc(len(stamped))
+            self._sequenced.set()
         return len(stamped)
 
     async def _sequence(self) -> None:
@@ -64,18 +88,24 @@ class Worker:
                 await asyncio.sleep(pause)
 
     async def _recover(self) -> int:
-        return await payments.recover(self.acquiring)
+        return await payments.recover(self._acquiring)
 
     async def _expire(self) -> int:
-        return await transactions.expire_holds(self.db)
+        return await transactions.expire_holds(self._db)
 
     async def _forget(self) -> int:
-        async with self.db.begin(SYSTEM) as tx:
+        async with self._db.begin(SYSTEM) as tx:
             return await once.forget(tx, tx.now - once.RETENTION)
 
-    async def _every(self, seconds: float, work: Callable[[], Awaitable[int]]) -> None:
+    async def _observe(self) -> int:
+        async with self._db.begin(SYSTEM) as tx:
+            self._unstamped.set(await events.unstamped(tx))
+        self._unknown.set(await payments.oldest_unknown_seconds(self._db))
+        return 0
+
+    async def _every(self, seconds: float, name: str, work: Callable[[], Awaitable[int]]) -> None:
         while True:
-            if not await self._guarded(work.__name__.strip("_"), work):
+            if not await self._guarded(name, work):
                 await asyncio.sleep(seconds)
 
     async def _guarded(self, name: str, work: Callable[[], Awaitable[int]]) -> int:
@@ -84,6 +114,7 @@ class Worker:
             try:
                 return await work()
             except Exception:
+                self._failures.labels(name).inc()
                 log.exception("worker.loop_failed", loop=name, again_seconds=pause)
             await asyncio.sleep(pause)
             pause = min(pause * 2, longest)

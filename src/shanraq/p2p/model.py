@@ -7,6 +7,7 @@ from typing import Final
 
 import msgspec
 
+from shanraq.core.fields import AccountId, Amount, CurrencyCode, LongText, Metadata, ShortText
 from shanraq.core.lifecycle import Lifecycle
 
 PREFIX: Final = "p2p"
@@ -43,10 +44,10 @@ class P2PTransfer(msgspec.Struct, frozen=True, kw_only=True):
 class NewP2PTransfer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a partner asks for: move `amount` minor units from one customer's account to another's."""
 
-    sender_account: str
-    recipient_account: str
-    amount: int
-    currency: str
-    note: str = ""
-    reference: str = ""
-    metadata: dict[str, str] = {}
+    sender_account: AccountId
+    recipient_account: AccountId
+    amount: Amount
+    currency: CurrencyCode
+    note: LongText = ""
+    reference: ShortText = ""
+    metadata: Metadata = {}

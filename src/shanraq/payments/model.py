@@ -6,11 +6,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 
 from shanraq.core.actor import Environment
+from shanraq.core.fields import (
+    AccountId,
+    Amount,
+    CurrencyCode,
+    CustomerId,
+    LongText,
+    Metadata,
+    PaymentMethodId,
+    ShortText,
+)
 from shanraq.core.lifecycle import Lifecycle
 from shanraq.core.money import Currency, Money
 from shanraq.payments.adapter import Adapter, OperationKind
@@ -20,6 +30,8 @@ PREFIX: Final = "pay"
 METHOD_PREFIX: Final = "pm"
 # 29 characters: gateways take at most 30 for the id under which a lost operation is found again.
 OPERATION_PREFIX: Final = "op"
+
+_PLAIN: Final = "^[^\\u0000-\\u001f]*$"
 
 
 class PaymentStatus(Lifecycle):
@@ -135,38 +147,38 @@ class Payment(msgspec.Struct, frozen=True, kw_only=True):
 class BillingDetails(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What an issuer checks about the cardholder; passed on to the gateway, not stored."""
 
-    first_name: str = ""
-    last_name: str = ""
-    email: str = ""
-    phone: str = ""
-    address: str = ""
-    city: str = ""
-    postal_code: str = ""
-    region: str = ""
-    country: str = ""
+    first_name: Annotated[str, msgspec.Meta(max_length=60, pattern=_PLAIN)] = ""
+    last_name: Annotated[str, msgspec.Meta(max_length=60, pattern=_PLAIN)] = ""
+    email: Annotated[str, msgspec.Meta(max_length=255, pattern=_PLAIN)] = ""
+    phone: Annotated[str, msgspec.Meta(max_length=15, pattern="^[0-9+]*$")] = ""
+    address: Annotated[str, msgspec.Meta(max_length=60, pattern=_PLAIN)] = ""
+    city: Annotated[str, msgspec.Meta(max_length=50, pattern=_PLAIN)] = ""
+    postal_code: Annotated[str, msgspec.Meta(max_length=10, pattern=_PLAIN)] = ""
+    region: Annotated[str, msgspec.Meta(max_length=20, pattern=_PLAIN)] = ""
+    country: Annotated[str, msgspec.Meta(pattern="^([A-Z]{2})?$", max_length=2, description="ISO 3166-1 alpha-2.")] = ""
 
 
 class NewPayment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a partner asks for: authorise `amount` minor units of a card for an account; `capture` takes it at once."""
 
-    payment_method_id: str
-    account_id: str
-    amount: int
-    currency: str
+    payment_method_id: PaymentMethodId
+    account_id: AccountId
+    amount: Amount
+    currency: CurrencyCode
     capture: bool = False
-    reference: str = ""
-    description: str = ""
-    metadata: dict[str, str] = {}
+    reference: ShortText = ""
+    description: LongText = ""
+    metadata: Metadata = {}
     billing: BillingDetails = BillingDetails()
 
 
 class NewCard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What may be stored of a card. The number is wrapped by `Pan` before it goes anywhere."""
 
-    expiry_month: int
-    expiry_year: int
-    customer_id: str | None = None
-    metadata: dict[str, str] = {}
+    expiry_month: Annotated[int, msgspec.Meta(ge=1, le=12)]
+    expiry_year: Annotated[int, msgspec.Meta(ge=2000, le=2099)]
+    customer_id: CustomerId | None = None
+    metadata: Metadata = {}
 
 
 @dataclass(frozen=True, slots=True)

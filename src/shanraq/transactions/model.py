@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import IntEnum, StrEnum
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 
+from shanraq.core.fields import AccountId, Amount, CurrencyCode, LongText, Metadata, ShortText
 from shanraq.core.ids import number_of
 from shanraq.core.lifecycle import Lifecycle
 from shanraq.core.money import Currency, Money
@@ -103,12 +104,12 @@ class Transaction(msgspec.Struct, frozen=True, kw_only=True):
 class NewTransaction(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a partner asks for: move `amount` minor units now, or with `hold` reserve them first."""
 
-    debit_account: str
-    credit_account: str
-    amount: int
-    currency: str
+    debit_account: AccountId
+    credit_account: AccountId
+    amount: Amount
+    currency: CurrencyCode
     hold: bool = False
-    hold_seconds: int = 7 * 86_400
-    reference: str = ""
-    description: str = ""
-    metadata: dict[str, str] = {}
+    hold_seconds: Annotated[int, msgspec.Meta(ge=1, le=HOLD_LIMIT_SECONDS)] = 7 * 86_400
+    reference: ShortText = ""
+    description: LongText = ""
+    metadata: Metadata = {}

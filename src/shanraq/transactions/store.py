@@ -45,10 +45,11 @@ async def insert(tx: Tx, new: Sequence[Stored]) -> None:
     items = [stored.transaction for stored in new]
     await tx.execute(
         """INSERT INTO transaction (id, partner_id, environment, book, kind, source, debit_account, credit_account, amount,
-                                    currency, status, failure, hold_id, transfer_id, reference, description, metadata, expires_at,
-                                    version, created_at, updated_at)
-           SELECT u.id, $1, $2, $20, u.kind, u.source, u.debit_account, u.credit_account, u.amount, u.currency, u.status,
-                  u.failure, u.hold_id, u.transfer_id, u.reference, u.description, u.metadata, u.expires_at, u.version, $3, $3
+                                    currency, status, failure, hold_id, transfer_id, reference, description, metadata,
+                                    expires_at, version, created_at, updated_at)
+           SELECT u.id, $1, $2, $20, u.kind, u.source, u.debit_account, u.credit_account, u.amount, u.currency,
+                  u.status, u.failure, u.hold_id, u.transfer_id, u.reference, u.description, u.metadata,
+                  u.expires_at, u.version, $3, $3
              FROM unnest($4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::bigint[], $10::text[], $11::text[],
                          $12::text[], $13::uuid[], $14::uuid[], $15::text[], $16::text[], $17::jsonb[], $18::timestamptz[],
                          $19::int[])

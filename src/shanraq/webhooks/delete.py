@@ -25,7 +25,9 @@ async def delete_endpoint(db: Database, actor: Actor, endpoint_id: str) -> None:
         await store.halt(tx, endpoint_id)
         canceled = await store.drop_queue(tx, endpoint_id, DeliveryState.CANCELED)
         await store.delete_secrets(tx, endpoint_id)
-        events.emit(tx, events.Event("webhook_endpoint.deleted", before.subject, {"id": endpoint_id, "canceled": canceled}))
+        events.emit(
+            tx, events.Event("webhook_endpoint.deleted", before.subject, {"id": endpoint_id, "canceled": canceled})
+        )
         audit.record(tx, "webhook_endpoint.deleted", endpoint_id, {"canceled": canceled})
 
     await db.run(actor, work)

@@ -206,14 +206,18 @@ class Courier:
     async def _load_profiles(self, tx: Tx, lanes: Sequence[Lane]) -> dict[str, _Profile]:
         known = {lane.endpoint_id: self._profiles.get(lane.endpoint_id) for lane in lanes}
         found = {lane.endpoint_id: profile for lane in lanes if (profile := known[lane.endpoint_id])}
-        stale = [lane for lane in lanes if lane.endpoint_id not in found or found[lane.endpoint_id].version != lane.version]
+        stale = [
+            lane for lane in lanes if lane.endpoint_id not in found or found[lane.endpoint_id].version != lane.version
+        ]
         if not stale:
             return found
         keys: dict[str, list[SigningKey]] = {lane.endpoint_id: [] for lane in stale}
         for row in await store.secrets(tx, list(keys)):
             not_before, expires_at = row["not_before"], row["expires_at"]
             end = int(expires_at.timestamp()) if expires_at else None
-            keys[row["endpoint_id"]].append(SigningKey(open_secret(self._keyring, row), int(not_before.timestamp()), end))
+            keys[row["endpoint_id"]].append(
+                SigningKey(open_secret(self._keyring, row), int(not_before.timestamp()), end)
+            )
         for lane in stale:
             own = open_headers(self._keyring, lane.endpoint_id, lane.sealed_headers)
             profile = _Profile(
@@ -255,7 +259,11 @@ class Courier:
     async def _attempt(self, cargo: _Cargo, delivery: Claimed) -> Outcome:
         lane, body = cargo.lane, cargo.bodies[delivery.event_seq]
         at = self._db.clock()
-        name, timestamp, number = message_id(delivery.event_id, lane.endpoint_id), int(at.timestamp()), delivery.attempts + 1
+        name, timestamp, number = (
+            message_id(delivery.event_id, lane.endpoint_id),
+            int(at.timestamp()),
+            delivery.attempts + 1,
+        )
         sent = {
             "content-type": "application/json",
             "user-agent": _USER_AGENT,
@@ -456,7 +464,9 @@ def _report_exhausted(tx: Tx, cargo: _Cargo) -> None:
             "status_code": outcome.attempt.status_code,
             "error_code": outcome.attempt.error_code,
         }
-        events.emit(tx, events.Event("message.exhausted", subject_of(endpoint_id), message), request_id=event.request_id)
+        events.emit(
+            tx, events.Event("message.exhausted", subject_of(endpoint_id), message), request_id=event.request_id
+        )
 
 
 async def _side_by_side(work: Callable[[], Awaitable[None]], count: int) -> None:

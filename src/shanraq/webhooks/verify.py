@@ -1,6 +1,6 @@
 """Prove that nothing got lost: every committed event has, for every endpoint it is meant for, exactly one delivery.
 
-    committed events x matching endpoints = succeeded + live + exhausted + skipped + canceled
+committed events x matching endpoints = succeeded + live + exhausted + skipped + canceled
 """
 
 from __future__ import annotations

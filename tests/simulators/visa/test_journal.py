@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
 import signal
 import stat
@@ -83,8 +84,13 @@ async def test_a_journal_that_is_none_is_refused(tmp_path: Path) -> None:
 
 
 async def test_a_payment_that_cannot_be_written_down_is_not_taken(tmp_path: Path) -> None:
-    async with VisaSimulator(VisaCredentials.generate(), journal=Path("/dev/full")) as simulator:
+    file = tmp_path / "journal.jsonl"
+    async with VisaSimulator(VisaCredentials.generate(), journal=file) as simulator:
         merchant = merchant_of(simulator)
+        assert simulator._journal is not None
+        read_only = os.open(file, os.O_RDONLY)
+        os.dup2(read_only, simulator._journal._descriptor)
+        os.close(read_only)
 
         reply = await merchant.authorize()
 
@@ -105,8 +111,9 @@ async def test_no_card_number_security_code_or_secret_leaves_the_simulator(
         for number in (VISA, VISA, "4000000204000006", "4000000232000002", "4000000475000008"):
             reply = await merchant.authorize(number=number, security_code="9517", sale=True)
             replies.append(reply.text)
-            for operation in simulator.journal():
-                replies.append((await merchant.get(f"/tss/v2/transactions/{operation['id']}")).text)
+        for operation in simulator.journal():
+            details = await merchant.get(f"/tss/v2/transactions/{operation['id']}")
+            replies.append(details.text)
         replies.append(json.dumps(await merchant.search("clientReferenceInformation.code:order-1")))
         replies.append(json.dumps(simulator.journal()))
         await merchant.http.aclose()

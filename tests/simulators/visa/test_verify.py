@@ -98,7 +98,7 @@ async def test_a_token_that_is_not_right_creates_nothing(
     ],
 )
 async def test_nonsense_instead_of_a_token_is_refused(merchant: Merchant, token: str) -> None:
-    headers = {"Authorization": f"Bearer {token}".encode("latin-1")}
+    headers = {b"Authorization": f"Bearer {token}".encode("latin-1")}
 
     reply = await merchant.http.post(PATH, content=BODY, headers=headers)
 

@@ -1,0 +1,29 @@
+"""Version 1 of the REST interface: a file a noun."""
+
+from shanraq.api.v1 import (
+    accounts,
+    authentication,
+    customers,
+    events,
+    p2p_transfers,
+    partners,
+    payment_methods,
+    payments,
+    transactions,
+    webhook_endpoints,
+)
+
+ROUTES = [
+    *authentication.ROUTES,
+    *partners.ROUTES,
+    *customers.ROUTES,
+    *accounts.ROUTES,
+    *transactions.ROUTES,
+    *payment_methods.ROUTES,
+    *payments.ROUTES,
+    *p2p_transfers.ROUTES,
+    *webhook_endpoints.ROUTES,
+    *events.ROUTES,
+]
+
+__all__ = ["ROUTES"]

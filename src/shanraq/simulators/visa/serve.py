@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from email.utils import formatdate
 from http import HTTPStatus
-from typing import Final
+from typing import Final, cast
 
 import httptools
 
@@ -22,6 +22,7 @@ _HEADERS_LIMIT_BYTES: Final = 64 * 1024
 _BODY_LIMIT_BYTES: Final = 1024 * 1024
 _IDLE_SECONDS: Final = 75.0
 _SWEEP_SECONDS: Final = 5.0
+_CLOSE_SECONDS: Final = 1.0
 _CONNECTION_LIMIT: Final = 10_000
 
 
@@ -92,7 +93,12 @@ class HttpServer:
             await sweeper
         for connection in tuple(self.connections):
             connection.close()
-        await server.wait_closed()
+        try:
+            async with asyncio.timeout(_CLOSE_SECONDS):
+                await server.wait_closed()
+        except TimeoutError:
+            for connection in tuple(self.connections):
+                connection.abort()
 
     async def _sweep(self) -> None:
         """Close connections on which nothing moved for too long: idle ones, and requests that never end."""
@@ -153,11 +159,15 @@ class _Connection(asyncio.Protocol):
             self._late.cancel()
         self._transport.close()
 
+    def abort(self) -> None:
+        """Close at once, whatever is still to be sent."""
+        self._transport.abort()
+
     # What the transport tells.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        # No isinstance here: the transports of uvloop are not registered as asyncio's.
+        self._transport = cast("asyncio.Transport", transport)
         self._server.connections.add(self)
         if len(self._server.connections) > _CONNECTION_LIMIT:
             self.close()
@@ -226,6 +236,8 @@ class _Connection(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         self._in_head, self._head_bytes = True, 0
+        if self._limit_exceeded:
+            return
         method = self._parser.get_method().decode("latin-1")
         request = Request(method, self._target.decode("latin-1"), self._headers, b"".join(self._body))
         self._waiting.append((request, self._parser.should_keep_alive()))

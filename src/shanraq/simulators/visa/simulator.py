@@ -95,7 +95,7 @@ class VisaSimulator:
         port = await self._server.start(host, port, tls)
         names = {host, "127.0.0.1", "localhost"} if host in {"127.0.0.1", "localhost", "0.0.0.0", "::1"} else {host}  # noqa: S104
         for name in names:
-            self._verifier.add_host(f"{name}:{port}")
+            self._verifier.add_host(f"{name}:{port}" if port not in {80, 443} else name)
         self._base_url = f"{'https' if tls is not None else 'http'}://{host}:{port}"
         log.info("visa_simulator.started", base_url=self._base_url)
         return self._base_url

@@ -197,7 +197,9 @@ class Verifier:
             raise NotAuthenticError("merchant does not own the key")
         if claims.method.upper() != request.method or claims.resource_path != request.target:
             raise NotAuthenticError("method or path")
-        if claims.host.lower() not in self._hosts:
+        # The signed name may differ from the called one (a client behind another address), but both must be ours.
+        called = request.headers.get("host", "").lower()
+        if claims.host.lower() not in self._hosts or called not in self._hosts:
             raise NotAuthenticError("host")
         if (request.body or claims.digest or claims.digest_algorithm) and not (
             claims.digest_algorithm == "SHA-256" and claims.digest == _digest(request.body)

@@ -1,0 +1,43 @@
+"""What the routes need, put together once at start."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from litestar.di import NamedDependency
+from litestar.params import SkipValidation
+
+from shanraq import payments, transactions, webhooks
+from shanraq.core.actor import Actor
+from shanraq.core.batch import Batcher
+from shanraq.core.crypto import Keyring
+from shanraq.core.db import Database
+
+
+@dataclass(slots=True)
+class ApiServices:
+    """The database, the keys, the payment systems and the rules of webhook targets.
+
+    `transactions_batch` gathers concurrent requests of one credential into one database transaction.
+    """
+
+    db: Database
+    keyring: Keyring
+    acquiring: payments.Acquiring
+    webhook_policy: webhooks.GuardPolicy
+    transactions_batch: Batcher[transactions.Asked, transactions.Answer] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.transactions_batch = Batcher(self._create_transactions)
+
+    async def _create_transactions(
+        self, group: Hashable, asked: Sequence[transactions.Asked]
+    ) -> Sequence[transactions.Answer | BaseException]:
+        assert isinstance(group, Actor)
+        return await transactions.create_transactions(self.db, group, asked)
+
+
+Services: TypeAlias = NamedDependency[SkipValidation[ApiServices]]
+"""The parameter `services: Services` of a route."""

@@ -1,0 +1,187 @@
+"""Run roles of the platform in one process, with an ordered end: first no new requests, then the worker, then the rest."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+import structlog
+import uvicorn
+
+from shanraq.api import v1
+from shanraq.api.app import Edge, create_app
+from shanraq.api.auth import Credentials
+from shanraq.api.health import Health
+from shanraq.api.metrics import Metrics
+from shanraq.api.ratelimit import RateLimiter
+from shanraq.api.services import ApiServices
+from shanraq.core.actor import Actor
+from shanraq.core.errors import UnavailableError
+from shanraq.core.settings import Settings
+from shanraq.ops.app import Announce, Platform, open_courier, open_platform
+from shanraq.ops.worker import Worker
+
+log = structlog.get_logger(__name__)
+
+_DRAIN_SECONDS: Final = 20
+
+
+class Role(StrEnum):
+    """What a process does; `simulators` pretend to be the outside world in the sandbox."""
+
+    API = "api"
+    WORKER = "worker"
+    SIMULATORS = "simulators"
+
+
+class AddressInUseError(UnavailableError, code="address_in_use", status=503):
+    """Another program listens on this address: choose another port with --port."""
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A platform that serves at `url`."""
+
+    platform: Platform
+    url: str
+    failed: asyncio.Future[None]
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its signal handlers: this process decides when to stop."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave the signals alone."""
+        yield
+
+
+def build_api(platform: Platform, *, routes: bool = True) -> Edge:
+    """Put the REST application together; without `routes` it answers for health and metrics only."""
+    settings = platform.settings
+    services = ApiServices(platform.db, platform.keyring, platform.acquiring, platform.webhook_policy)
+
+    async def authenticate(credentials: Credentials) -> Actor:
+        return await services.authenticate(credentials)
+
+    return create_app(
+        services,
+        routes=v1.ROUTES if routes else [],
+        authenticate=authenticate,
+        health=Health({"database": platform.check_database, "migrations": platform.check_migrations}),
+        metrics=Metrics(platform.registry),
+        credential_limit=RateLimiter(settings.rate_limit_per_second, settings.rate_limit_burst),
+        address_limit=RateLimiter(settings.public_rate_limit_per_second, settings.public_rate_limit_burst),
+        body_limit_bytes=settings.body_limit_bytes,
+    )
+
+
+@asynccontextmanager
+async def running(
+    settings: Settings, roles: frozenset[Role], *, control_token: str | None = None, announce: Announce = lambda _: None
+) -> AsyncIterator[Running]:
+    """Run the roles until the block ends. Raises what the parts raise, and AddressInUseError."""
+    simulators = Role.SIMULATORS in roles
+    async with (
+        open_platform(settings, simulators=simulators, control_token=control_token, announce=announce) as platform,
+        open_courier(platform) as courier,
+    ):
+        worker: asyncio.Task[None] | None = None
+        failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if Role.WORKER in roles:
+            announce("starting the worker")
+            loops = Worker(
+                platform.db,
+                platform.acquiring,
+                courier,
+                platform.registry,
+                recover_interval_seconds=settings.recover_interval_seconds,
+            )
+            worker = asyncio.create_task(loops.run(), name="worker")
+            worker.add_done_callback(_reporter(failed))
+        announce("starting the HTTP server")
+        server, serving = await _listen(build_api(platform, routes=Role.API in roles), settings)
+        serving.add_done_callback(_reporter(failed))
+        try:
+            yield Running(platform, _url(server, settings.host), failed)
+        finally:
+            failed.cancel()
+            server.should_exit = True
+            await asyncio.wait([serving], timeout=_DRAIN_SECONDS)
+            if worker is not None:
+                worker.cancel()
+                await asyncio.wait([worker], timeout=_DRAIN_SECONDS)
+
+
+async def serve(
+    settings: Settings, roles: frozenset[Role], ready: Callable[[Running], None], announce: Announce
+) -> None:
+    """Run the roles until SIGINT or SIGTERM; `ready` is called when requests are accepted."""
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    async with running(settings, roles, announce=announce) as now:
+        ready(now)
+        waiting = asyncio.create_task(stop.wait())
+        await asyncio.wait([waiting, now.failed], return_when=asyncio.FIRST_COMPLETED)
+        waiting.cancel()
+        if now.failed.done():
+            now.failed.result()
+        announce("stopping")
+
+
+async def _listen(app: Edge, settings: Settings) -> tuple[_Server, asyncio.Task[None]]:
+    config = uvicorn.Config(
+        app,
+        host=settings.host,
+        port=settings.port,
+        loop="none",
+        http="httptools",
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        date_header=True,
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=_DRAIN_SECONDS - 5,
+        backlog=2048,
+    )
+    server = _Server(config)
+    serving = asyncio.create_task(_serve(server), name="http")
+    while not server.started:
+        if serving.done():
+            serving.result()
+            raise AddressInUseError(f"cannot listen on {settings.host}:{settings.port}")
+        await asyncio.sleep(0.005)
+    return server, serving
+
+
+async def _serve(server: _Server) -> None:
+    try:
+        await server.serve()
+    except SystemExit:
+        raise AddressInUseError(f"cannot listen on {server.config.host}:{server.config.port}") from None
+
+
+def _url(server: _Server, host: str) -> str:
+    port = server.servers[0].sockets[0].getsockname()[1]
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+def _reporter(failed: asyncio.Future[None]) -> Callable[[asyncio.Task[None]], None]:
+    def report(task: asyncio.Task[None]) -> None:
+        if failed.done():
+            return
+        with suppress(asyncio.CancelledError):
+            error = task.exception()
+            if error is not None:
+                failed.set_exception(error)
+
+    return report
