@@ -21,7 +21,7 @@ from shanraq.core import once
 from shanraq.core.actor import Actor, ActorKind, Environment
 from shanraq.core.errors import ConflictError, NotFoundError, UnauthenticatedError
 from shanraq.core.once import Given
-from shanraq.partners.credentials import BasicCredentials, Credentials, OperatorToken, SignedCredentials
+from shanraq.partners import BasicCredentials, Credentials, OperatorToken, SignedCredentials
 
 SECRET = "correct-horse-battery-staple"
 TOKEN = "operator-token"
@@ -168,9 +168,10 @@ async def broken() -> Note:
 
 
 class Keys:
-    """Knows one partner key (which may not delete), one that may only read, and one operator."""
+    """Knows keys with one secret, all allowed from loopback only, of which `key_reader` may not write; and an operator."""
 
-    async def __call__(self, credentials: Credentials) -> Actor:
+    async def __call__(self, credentials: Credentials, address: str) -> Actor:
+        assert address == "127.0.0.1"
         match credentials:
             case BasicCredentials(key_id, secret) if secret.reveal() == SECRET:
                 return _partner(key_id)

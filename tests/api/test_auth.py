@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from shanraq.api.auth import MalformedCredentialsError, MissingCredentialsError, read_credentials
 from shanraq.core.errors import UnauthenticatedError
-from shanraq.partners.credentials import BasicCredentials, OperatorToken, SignedCredentials, signed_text
+from shanraq.partners import BasicCredentials, OperatorToken, SignedCredentials, signed_text
 
 SIGNED = {
     b"shanraq-key": b"key_1",

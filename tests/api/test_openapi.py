@@ -42,7 +42,9 @@ def test_both_documents_are_valid(app: Edge) -> None:
 def test_the_documents_are_the_same_bytes_every_time(app: Edge) -> None:
     other = example_app()
 
-    assert app.document.openapi_31() == other.document.openapi_31()
+    written = app.document.openapi_31()
+    assert written == json.dumps(json.loads(written), indent=2, sort_keys=True, ensure_ascii=False).encode() + b"\n"
+    assert written == other.document.openapi_31()
     assert app.document.openapi_30() == other.document.openapi_30()
 
 
@@ -66,7 +68,7 @@ def test_a_body_refuses_unknown_fields_in_the_document_too(document: Object) -> 
     assert schema["additionalProperties"] is False
     assert schema["required"] == ["amount", "currency", "author"]
     assert schema["properties"]["amount"] == {"type": "integer", "minimum": 1, "maximum": 10**15}
-    assert '"maximum": 1000000000000000,' in json.dumps(schema, indent=1) + ","
+    assert isinstance(schema["properties"]["amount"]["maximum"], int)
 
 
 def test_a_tagged_union_has_its_discriminator(document: Object) -> None:

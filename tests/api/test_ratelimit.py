@@ -45,6 +45,17 @@ def test_tokens_come_back_with_time() -> None:
     assert allowed.retry_after_seconds == 0
 
 
+def test_a_long_rest_saves_up_no_more_than_a_burst() -> None:
+    clock = Clock()
+    limiter = RateLimiter(10, 2, clock=clock)
+    limiter.take("a")
+    clock.now += 3600
+
+    allowances = [limiter.take("a") for _ in range(3)]
+
+    assert [allowance.retry_after_seconds for allowance in allowances] == [0, 0, 1]
+
+
 def test_keys_do_not_share() -> None:
     limiter = RateLimiter(1, 1, clock=Clock())
     limiter.take("a")

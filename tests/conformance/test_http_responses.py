@@ -16,7 +16,7 @@ from tests.conformance.data import conformance_data
 from tests.core.http_peers import Call, serving
 
 Case = dict[str, Any]
-Verdict = tuple[int | None, str | None]
+Verdict = tuple[int | None, str | None, bool]
 
 HANDED_ON = {"http_4xx", "http_5xx", "redirect_refused"}
 """Error codes that callers derive from the status of a response."""
@@ -42,9 +42,8 @@ async def ask(client: HttpClient, url: str) -> Verdict:
     try:
         response = await client.send(request, timeout_seconds=0.3)
     except HttpError as error:
-        assert error.sent
-        return None, error.error_code
-    return response.status, None
+        return None, error.error_code, error.sent
+    return response.status, None, True
 
 
 async def converse(case: Case, *, whole: bool) -> tuple[list[Verdict], bool]:
@@ -79,6 +78,6 @@ async def test_responses(case: Case, whole: bool, loop: str) -> None:
     verdicts, reused = await asyncio.to_thread(run_in, loop, converse(case, whole=whole))
 
     code = None if case["error_code"] in HANDED_ON else case["error_code"]
-    assert verdicts == [(case["status_code"], code)] * 2
+    assert verdicts == [(case["status_code"], code, True)] * 2
     if case["connection_reusable"] is not None:
         assert reused == case["connection_reusable"]

@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -131,6 +132,22 @@ async def read_request(reader: asyncio.StreamReader) -> bytes:
         if name.lower() == b"content-length":
             return head + await reader.readexactly(int(value))
     return head
+
+
+class StillTransport(asyncio.Transport):
+    """A transport that goes nowhere, for bytes that a test hands over itself."""
+
+    def write(self, data: Any) -> None:
+        pass
+
+    def abort(self) -> None:
+        pass
+
+    def is_closing(self) -> bool:
+        return False
+
+    def get_write_buffer_size(self) -> int:
+        return 0
 
 
 @dataclass(slots=True)

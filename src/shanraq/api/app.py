@@ -333,7 +333,8 @@ class Gate:
         scope = request.scope
         body = await request.body() if is_signed(headers) else b""
         try:
-            actor = await self._authenticate(read_credentials(headers, exchange.method, _target(scope), body))
+            credentials = read_credentials(headers, exchange.method, _target(scope), body)
+            actor = await self._authenticate(credentials, _host(scope) or "")
         except UnauthenticatedError:
             # Who guesses credentials is slowed down by address; who has good ones is not slowed down by them.
             self._take(self._address_limit, key_of_address(_host(scope)), exchange)

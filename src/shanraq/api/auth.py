@@ -17,7 +17,7 @@ from typing import Final
 from shanraq.core.actor import Actor
 from shanraq.core.errors import UnauthenticatedError
 from shanraq.core.secret import ApiSecret, Secret
-from shanraq.partners.credentials import BasicCredentials, Credentials, OperatorToken, SignedCredentials
+from shanraq.partners import BasicCredentials, Credentials, OperatorToken, SignedCredentials
 
 # Headers that must not be there twice, as then two readers may take different values.
 SINGLE_HEADERS: Final = frozenset(
@@ -45,8 +45,8 @@ class MalformedCredentialsError(UnauthenticatedError, code="malformed_credential
     """The credentials are not written as they should be, or there are two kinds of them."""
 
 
-Authenticate = Callable[[Credentials], Awaitable[Actor]]
-"""Say whose credentials these are; raise UnauthenticatedError (401) if they are nobody's."""
+Authenticate = Callable[[Credentials, str], Awaitable[Actor]]
+"""Say whose credentials these are, shown from this network address; raise UnauthenticatedError (401) if nobody's."""
 
 
 def is_signed(headers: Mapping[bytes, bytes]) -> bool:

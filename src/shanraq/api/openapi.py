@@ -68,8 +68,8 @@ _SCHEMES: Final = {
         "name": "Shanraq-Signature",
         "description": (
             "`v1=` and the HMAC-SHA-256, in lower-case hexadecimal, under the signing secret of an API key, of six lines "
-            "joined by newlines: `v1`, timestamp, nonce, method, path with query, lower-case hexadecimal SHA-256 of the body. Sent "
-            "with `Shanraq-Key` (the key's id), `Shanraq-Timestamp` (Unix seconds) and `Shanraq-Nonce` (16 to 64 "
+            "joined by newlines: `v1`, timestamp, nonce, method, path with query, lower-case hexadecimal SHA-256 of the "
+            "body. Sent with `Shanraq-Key` (the key's id), `Shanraq-Timestamp` (Unix seconds) and `Shanraq-Nonce` (16 to 64 "
             "characters, another one for every request)."
         ),
     },

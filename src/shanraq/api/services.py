@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 from litestar.di import NamedDependency
 from litestar.params import SkipValidation
 
-from shanraq import payments, transactions, webhooks
+from shanraq import partners, payments, transactions, webhooks
+from shanraq.api.answer import Answer, answer_given
 from shanraq.core.actor import Actor
 from shanraq.core.batch import Batcher
 from shanraq.core.crypto import Keyring
 from shanraq.core.db import Database
+from shanraq.core.once import Given
+
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -37,6 +41,13 @@ class ApiServices:
     ) -> Sequence[transactions.Answer | BaseException]:
         assert isinstance(group, Actor)
         return await transactions.create_transactions(self.db, group, asked)
+
+    async def answered(self, actor: Actor, given: Given[T]) -> Answer[T]:
+        """Answer a keyed request; a replay is what a certification run wants to see."""
+        if given.replayed and actor.certifying:
+            async with self.db.begin(actor) as tx:
+                await partners.observe(tx, partners.Check.IDEMPOTENT_REPLAY, actor.request_id)
+        return answer_given(given)
 
 
 Services: TypeAlias = NamedDependency[SkipValidation[ApiServices]]

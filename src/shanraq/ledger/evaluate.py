@@ -62,7 +62,11 @@ _EXISTS: Final = TransferStatus.EXISTS
 
 
 class Position:
-    """An account while the evaluator moves it; `seq` counts its entries, `touched_at` is the time of the last one."""
+    """An account while the evaluator moves it.
+
+    `seq` counts its entries, `touched_at` is the time of the last one, `place` is the store's own. The code and the user
+    data are needed to open accounts only.
+    """
 
     __slots__ = (
         "code",
@@ -73,6 +77,7 @@ class Position:
         "flags",
         "id",
         "ledger",
+        "place",
         "seq",
         "timestamp",
         "touched_at",
@@ -85,11 +90,7 @@ class Position:
         self,
         id: int,  # noqa: A002 (the word of the record)
         ledger: int,
-        code: int,
         flags: int,
-        user_data_128: int,
-        user_data_64: int,
-        user_data_32: int,
         timestamp: int,
         debits_pending: int = 0,
         debits_posted: int = 0,
@@ -97,14 +98,15 @@ class Position:
         credits_posted: int = 0,
         seq: int = 0,
         touched_at: int = 0,
+        place: object = None,
+        code: int = 0,
+        user_data_128: int = 0,
+        user_data_64: int = 0,
+        user_data_32: int = 0,
     ) -> None:
         self.id = id
         self.ledger = ledger
-        self.code = code
         self.flags = flags
-        self.user_data_128 = user_data_128
-        self.user_data_64 = user_data_64
-        self.user_data_32 = user_data_32
         self.timestamp = timestamp
         self.debits_pending = debits_pending
         self.debits_posted = debits_posted
@@ -112,6 +114,11 @@ class Position:
         self.credits_posted = credits_posted
         self.seq = seq
         self.touched_at = touched_at or timestamp
+        self.place = place
+        self.code = code
+        self.user_data_128 = user_data_128
+        self.user_data_64 = user_data_64
+        self.user_data_32 = user_data_32
 
     @property
     def balance(self) -> Balance:
@@ -258,12 +265,12 @@ def _open_account(
     position = Position(
         account.id,
         account.ledger,
-        account.code,
         flags,
-        account.user_data_128,
-        account.user_data_64,
-        account.user_data_32,
         own,
+        code=account.code,
+        user_data_128=account.user_data_128,
+        user_data_64=account.user_data_64,
+        user_data_32=account.user_data_32,
     )
     book.accounts[account.id] = position
     book.account_times.add(own)

@@ -22,6 +22,9 @@ _VOID: Final = int(TransferFlags.VOID_PENDING_TRANSFER)
 _PENDING: Final = int(TransferFlags.PENDING)
 _RESOLVING: Final = _POST | _VOID | EXPIRY
 
+# Positions among the fields of a transfer.
+_PENDING_ID, _USER_DATA_128, _USER_DATA_64 = 4, 5, 6
+
 
 # ----------------------------------------------------------------------------------------------- what an evaluation needs
 
@@ -31,17 +34,8 @@ async def lock_accounts(tx: Tx, book: int, ids: Collection[int], *, alone: bool)
 
     Shares the book with other batches, unless `alone` or an account is missing: then it waits for all of them.
     """
-    rows = await tx.rows(
-        """
-        SELECT id, ledger, code, flags, user_data_128, user_data_64, user_data_32, "timestamp",
-               debits_pending, debits_posted, credits_pending, credits_posted, seq, touched_at
-          FROM ledger_lock($1, $2, $3)
-        """,
-        book,
-        sorted(ids),
-        alone,
-    )
-    return {row[0]: _position_of(row) for row in rows}
+    rows = await tx.rows("SELECT * FROM ledger_lock($1, $2, $3)", book, sorted(ids), alone)
+    return {row[0]: Position(*row) for row in rows}
 
 
 async def share_book(tx: Tx, book: int, *, alone: bool) -> None:
@@ -56,15 +50,18 @@ async def accounts(tx: Tx, book: int, ids: Collection[int]) -> dict[int, Positio
     """Return the accounts that exist, without locking them."""
     rows = await tx.rows(
         """
-        SELECT id, ledger, code, flags, user_data_128, user_data_64, user_data_32, "timestamp",
-               debits_pending, debits_posted, credits_pending, credits_posted, seq, touched_at
+        SELECT id, ledger, flags, "timestamp", debits_pending, debits_posted, credits_pending, credits_posted, seq,
+               touched_at, NULL, code, user_data_128, user_data_64, user_data_32
           FROM ledger_account
          WHERE book = $1 AND id = ANY ($2::uuid[])
         """,
         book,
         list(ids),
     )
-    return {row[0]: _position_of(row) for row in rows}
+    found = {row[0]: Position(*row) for row in rows}
+    for position in found.values():
+        position.user_data_64 &= _U64
+    return found
 
 
 async def read_transfers(tx: Tx, book: int, ids: Collection[int]) -> dict[int, Transfer]:
@@ -191,44 +188,61 @@ async def insert_accounts(tx: Tx, book: int, opened: Sequence[Position]) -> None
 async def insert_entries(tx: Tx, book: int, entries: Sequence[Entry], moved: Iterable[Position]) -> None:
     """Write what a batch did: its rows, and each account once, with its final balances.
 
+    Columns that are zero in the whole batch are sent empty: `unnest` pads them, and most batches have eleven of them.
     Raises ContendedError if another transaction used one of the ids meanwhile, on other accounts.
     """
     rows = [astuple(entry.transfer) + astuple(entry)[1:] for entry in entries]
-    columns: list[Sequence[object]] = list(zip(*rows, strict=True))
-    columns[4] = [number or None for number in columns[4]]
-    columns[5] = [number or None for number in columns[5]]
-    if any(columns[6]):
-        columns[6] = [_signed(entry.transfer.user_data_64) for entry in entries]
+    columns: list[Sequence[object]] = [column if any(column) else () for column in zip(*rows, strict=True)]
+    columns[_PENDING_ID] = [number or None for number in columns[_PENDING_ID]]
+    columns[_USER_DATA_128] = [number or None for number in columns[_USER_DATA_128]]
+    columns[_USER_DATA_64] = [_signed(number) for number in columns[_USER_DATA_64]]  # type: ignore[arg-type]
     after = [
-        (p.id, p.flags, p.debits_pending, p.debits_posted, p.credits_pending, p.credits_posted, p.seq, p.touched_at)
+        (p.place, p.flags, p.debits_pending, p.debits_posted, p.credits_pending, p.credits_posted, p.seq, p.touched_at)
         for p in moved
     ]
     try:
-        written = await tx.execute(
+        written = await tx.row(
             """
             WITH moved AS (
                 UPDATE ledger_account a
                    SET flags = new.flags, debits_pending = new.debits_pending, debits_posted = new.debits_posted,
                        credits_pending = new.credits_pending, credits_posted = new.credits_posted, seq = new.seq,
                        touched_at = new.touched_at
-                  FROM unnest($27::uuid[], $28::int[], $29::bigint[], $30::bigint[], $31::bigint[], $32::bigint[],
+                  FROM unnest($27::tid[], $28::int[], $29::bigint[], $30::bigint[], $31::bigint[], $32::bigint[],
                               $33::bigint[], $34::bigint[])
-                       AS new (id, flags, debits_pending, debits_posted, credits_pending, credits_posted, seq, touched_at)
-                 WHERE a.book = $1 AND a.id = new.id
+                       AS new (place, flags, debits_pending, debits_posted, credits_pending, credits_posted, seq, touched_at)
+                 WHERE a.ctid = new.place
+             RETURNING 1
+            ), stored AS (
+                INSERT INTO ledger_transfer
+                       (book, id, debit_account_id, credit_account_id, amount, pending_id, user_data_128, user_data_64,
+                        user_data_32, timeout_seconds, ledger, code, flags, "timestamp",
+                        debit_seq, debit_debits_pending, debit_debits_posted, debit_credits_pending, debit_credits_posted,
+                        debit_closed,
+                        credit_seq, credit_debits_pending, credit_debits_posted, credit_credits_pending,
+                        credit_credits_posted, credit_closed)
+                SELECT $1, id, debit_account_id, credit_account_id, coalesce(amount, 0), pending_id, user_data_128,
+                       coalesce(user_data_64, 0), coalesce(user_data_32, 0), coalesce(timeout_seconds, 0), ledger, code,
+                       coalesce(flags, 0), made_at,
+                       debit_seq, coalesce(debit_debits_pending, 0), coalesce(debit_debits_posted, 0),
+                       coalesce(debit_credits_pending, 0), coalesce(debit_credits_posted, 0),
+                       coalesce(debit_closed, false),
+                       credit_seq, coalesce(credit_debits_pending, 0), coalesce(credit_debits_posted, 0),
+                       coalesce(credit_credits_pending, 0), coalesce(credit_credits_posted, 0),
+                       coalesce(credit_closed, false)
+                  FROM unnest($2::uuid[], $3::uuid[], $4::uuid[], $5::bigint[], $6::uuid[], $7::uuid[], $8::bigint[],
+                              $9::bigint[], $10::bigint[], $11::bigint[], $12::int[], $13::int[], $14::bigint[],
+                              $15::bigint[], $16::bigint[], $17::bigint[], $18::bigint[], $19::bigint[], $20::boolean[],
+                              $21::bigint[], $22::bigint[], $23::bigint[], $24::bigint[], $25::bigint[], $26::boolean[])
+                       AS new (id, debit_account_id, credit_account_id, amount, pending_id, user_data_128, user_data_64,
+                               user_data_32, timeout_seconds, ledger, code, flags, made_at,
+                               debit_seq, debit_debits_pending, debit_debits_posted, debit_credits_pending,
+                               debit_credits_posted, debit_closed,
+                               credit_seq, credit_debits_pending, credit_debits_posted, credit_credits_pending,
+                               credit_credits_posted, credit_closed)
+             RETURNING 1
             )
-            INSERT INTO ledger_transfer
-                   (book, id, debit_account_id, credit_account_id, amount, pending_id, user_data_128, user_data_64,
-                    user_data_32, timeout_seconds, ledger, code, flags, "timestamp",
-                    debit_seq, debit_debits_pending, debit_debits_posted, debit_credits_pending, debit_credits_posted,
-                    debit_closed,
-                    credit_seq, credit_debits_pending, credit_debits_posted, credit_credits_pending,
-                    credit_credits_posted, credit_closed)
-            SELECT $1, new.*
-              FROM unnest($2::uuid[], $3::uuid[], $4::uuid[], $5::bigint[], $6::uuid[], $7::uuid[], $8::bigint[],
-                          $9::bigint[], $10::bigint[], $11::bigint[], $12::int[], $13::int[], $14::bigint[],
-                          $15::bigint[], $16::bigint[], $17::bigint[], $18::bigint[], $19::bigint[], $20::boolean[],
-                          $21::bigint[], $22::bigint[], $23::bigint[], $24::bigint[], $25::bigint[], $26::boolean[])
-                   AS new
+            SELECT (SELECT count(*) FROM moved), (SELECT count(*) FROM stored)
             """,
             book,
             *columns,
@@ -236,7 +250,7 @@ async def insert_entries(tx: Tx, book: int, entries: Sequence[Entry], moved: Ite
         )
     except asyncpg.UniqueViolationError as error:
         raise ContendedError from error
-    assert written == len(entries)
+    assert written is not None and tuple(written) == (len(after), len(entries)), "the accounts are locked"
     await _keep_holds(tx, book, entries)
 
 
@@ -477,8 +491,7 @@ async def account_page(tx: Tx, book: int, after: tuple[int, int], limit: int) ->
     """Return the next accounts by (book, id), with their book; book 0 stands for all books."""
     rows = await tx.rows(
         """
-        SELECT id, ledger, code, flags, user_data_128, user_data_64, user_data_32, "timestamp",
-               debits_pending, debits_posted, credits_pending, credits_posted, seq, touched_at, book
+        SELECT id, ledger, flags, "timestamp", debits_pending, debits_posted, credits_pending, credits_posted, seq, book
           FROM ledger_account
          WHERE (book, id) > ($2, $3) AND ($1::bigint = 0 OR book = $1)
          ORDER BY book, id
@@ -488,7 +501,7 @@ async def account_page(tx: Tx, book: int, after: tuple[int, int], limit: int) ->
         *after,
         limit,
     )
-    return [(row[14], _position_of(row)) for row in rows]
+    return [(row[9], Position(*row[:9])) for row in rows]
 
 
 async def entries_of(tx: Tx, book: int, account_id: int, last_seq: int) -> AsyncIterator[Checked]:
@@ -577,12 +590,6 @@ async def orphan_entries(tx: Tx, book: int, limit: int) -> list[tuple[int, int]]
 
 def _signed(number: int) -> int:
     return number - (1 << 64) if number >= _S63 else number
-
-
-def _position_of(row: Row) -> Position:
-    position = Position(*row[:14])
-    position.user_data_64 &= _U64
-    return position
 
 
 def _transfer_of(row: Row) -> Transfer:

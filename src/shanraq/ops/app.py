@@ -144,11 +144,10 @@ async def open_platform(
 async def open_courier(platform: Platform) -> AsyncIterator[webhooks.Courier]:
     """Give the deliverer of webhooks, whose connections go only where the guard allows."""
 
-    async def acknowledged(owners: Mapping[webhooks.Owner, str]) -> None:
-        for owner, event_id in owners.items():
-            actor = SYSTEM.acting_for(owner.partner_id, owner.environment, owner.book)
-            async with platform.db.begin(actor) as tx:
-                await partners.observe(tx, partners.Check.WEBHOOK_ACKNOWLEDGED, event_id)
+    async def acknowledged(owners: Mapping[tuple[str, Environment], str]) -> None:
+        for (partner_id, environment), message_id in owners.items():
+            async with platform.db.begin(SYSTEM.acting_for(partner_id, environment, 0)) as tx:
+                await partners.observe(tx, partners.Check.WEBHOOK_ACKNOWLEDGED, message_id)
 
     client = HttpClient(resolver=webhooks.GuardedResolver(platform.webhook_policy))
     try:

@@ -8,14 +8,14 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 
 import structlog
 import uvicorn
 
+from shanraq import partners
 from shanraq.api import v1
 from shanraq.api.app import Edge, create_app
-from shanraq.api.auth import Credentials
 from shanraq.api.health import Health
 from shanraq.api.metrics import Metrics
 from shanraq.api.ratelimit import RateLimiter
@@ -66,8 +66,8 @@ def build_api(platform: Platform, *, routes: bool = True) -> Edge:
     settings = platform.settings
     services = ApiServices(platform.db, platform.keyring, platform.acquiring, platform.webhook_policy)
 
-    async def authenticate(credentials: Credentials) -> Actor:
-        return await services.authenticate(credentials)
+    async def authenticate(credentials: partners.Credentials, address: str) -> Actor:
+        return await partners.authenticate(platform.db, platform.keyring, credentials, address=address)
 
     return create_app(
         services,
@@ -129,7 +129,8 @@ async def serve(
     async with running(settings, roles, announce=announce) as now:
         ready(now)
         waiting = asyncio.create_task(stop.wait())
-        await asyncio.wait([waiting, now.failed], return_when=asyncio.FIRST_COMPLETED)
+        endings: list[asyncio.Future[Any]] = [waiting, now.failed]
+        await asyncio.wait(endings, return_when=asyncio.FIRST_COMPLETED)
         waiting.cancel()
         if now.failed.done():
             now.failed.result()

@@ -100,11 +100,10 @@ def check_application(application: Application) -> Application:
 def _check_website(website: str) -> str:
     try:
         parts = urlsplit(website)
-        host = parts.hostname or ""
-        credentials = parts.username or parts.password
     except ValueError:
-        host, credentials = "", None
+        parts = urlsplit("")
     shown = website.isascii() and website.isprintable() and " " not in website and len(website) <= _WEBSITE_LIMIT
-    if not shown or parts.scheme not in {"http", "https"} or "." not in host.strip(".") or credentials:
+    host = (parts.hostname or "").strip(".")
+    if not shown or parts.scheme not in {"http", "https"} or "." not in host or "@" in parts.netloc:
         raise InvalidDetailError("must be the address of a website such as https://example.com", field="website")
     return website

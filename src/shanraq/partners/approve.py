@@ -16,11 +16,9 @@ from shanraq.core.identity import check_text
 from shanraq.core.ids import number_of
 from shanraq.partners import store
 from shanraq.partners.errors import FourEyesRequiredError
-from shanraq.partners.model import APPROVE, CLAIM_DAYS, PREFIX, Partner, PartnerStatus, StoredPartner
+from shanraq.partners.model import APPROVE, CLAIM_DAYS, PREFIX, REASON_LIMIT, Partner, PartnerStatus, StoredPartner
 
 log = structlog.get_logger(__name__)
-
-REASON_LIMIT = 500
 
 
 async def approve(db: Database, actor: Actor, partner_id: str) -> Partner:
@@ -79,4 +77,5 @@ async def _undecided(tx: Tx, partner_id: str) -> StoredPartner:
     stored = await store.load_partner(tx, partner_id, lock=True)
     if stored.applied_by == tx.actor.id:
         raise FourEyesRequiredError
+    stored.partner.require(PartnerStatus.APPLIED)
     return stored

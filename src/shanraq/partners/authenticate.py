@@ -15,7 +15,6 @@ from shanraq.core.ids import InvalidIdError, number_of, text_of
 from shanraq.core.secret import Secret
 from shanraq.partners import store
 from shanraq.partners.cache import cache_of
-from shanraq.partners.certify import observe
 from shanraq.partners.credentials import (
     BasicCredentials,
     Credentials,
@@ -35,9 +34,10 @@ from shanraq.partners.errors import (
     PartnerSuspendedError,
     SignatureExpiredError,
 )
-from shanraq.partners.issue_key import signing_context
+from shanraq.partners.keys import signing_context
 from shanraq.partners.model import KEY_PREFIX, OPERATOR_PREFIX, Check, PartnerStatus
 from shanraq.partners.networks import allows
+from shanraq.partners.observe import observe
 from shanraq.partners.store import Credential
 
 TIMESTAMP_WINDOW: Final = timedelta(seconds=300)
@@ -168,7 +168,7 @@ async def _note_use(db: Database, credential: Credential) -> None:
     if recent and not credential.awaits_call:
         return
     # Remembered before it is written, so that of many requests at once one writes.
-    cache_of(db).put(replace(credential, last_used_at=now, awaits_call=False))
+    cache_of(db).amend(credential, replace(credential, last_used_at=now, awaits_call=False))
     async with db.begin(credential.actor) as tx:
         await store.touch_key(tx, credential.actor.id, exactness=USE_EXACTNESS)
         await observe(tx, Check.AUTHENTICATED_CALL, credential.actor.id)

@@ -50,11 +50,11 @@ class KeyCache:
             loading.add_done_callback(lambda done: self._loaded(key_id, done))
         return await asyncio.shield(loading)
 
-    def put(self, credential: Credential) -> None:
-        """Replace what is known of a key, for the rest of the entry's life."""
-        entry = self._keys.get(credential.actor.id)
-        if entry is not None:
-            self._keys[credential.actor.id] = _Entry(credential, entry.loaded_at)
+    def amend(self, before: Credential, after: Credential) -> None:
+        """Replace what is known of a key, for the rest of the entry's life, unless it was read again meanwhile."""
+        entry = self._keys.get(before.actor.id)
+        if entry is not None and entry.credential is before:
+            self._keys[before.actor.id] = _Entry(after, entry.loaded_at)
 
     def forget(self) -> None:
         """Forget everything, also what is being loaded: it was changed."""

@@ -21,7 +21,7 @@ from shanraq.partners.errors import (
     PartnerNotFoundError,
     PartnerSuspendedError,
 )
-from shanraq.partners.issue_key import write_key
+from shanraq.partners.keys import write_key
 from shanraq.partners.model import CLAIM_PREFIX, PREFIX, SCOPES, IssuedKey, NewKey, PartnerStatus, StoredPartner
 
 

@@ -59,9 +59,7 @@ def _check(preferences: Preferences) -> Preferences:
             "must be at most 22 letters, digits, spaces and . * & ' -", field="statement_descriptor"
         )
     if preferences.webhook_api_version not in WEBHOOK_API_VERSIONS:
-        raise InvalidPreferencesError(
-            f"must be one of {', '.join(WEBHOOK_API_VERSIONS)}", field="webhook_api_version"
-        )
+        raise InvalidPreferencesError(f"must be one of {', '.join(WEBHOOK_API_VERSIONS)}", field="webhook_api_version")
     if len(preferences.notification_emails) > EMAIL_LIMIT:
         raise InvalidPreferencesError(f"must be at most {EMAIL_LIMIT}", field="notification_emails")
     return msgspec.structs.replace(

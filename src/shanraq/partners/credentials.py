@@ -57,12 +57,12 @@ Credentials = BasicCredentials | SignedCredentials | OperatorToken
 def signed_text(timestamp: int, nonce: str, method: str, target: str, body_sha256: str) -> bytes:
     r"""Return the bytes that a client signs: six lines joined by `\n`, none at the end; a character is one byte as sent.
 
-        v1
-        {timestamp}
-        {nonce}
-        {METHOD}
-        {path?query}
-        {hexadecimal SHA-256 of the body}
+    v1
+    {timestamp}
+    {nonce}
+    {METHOD}
+    {path?query}
+    {hexadecimal SHA-256 of the body}
     """
     return f"v1\n{timestamp}\n{nonce}\n{method}\n{target}\n{body_sha256}".encode("latin-1")
 

@@ -33,6 +33,7 @@ async def go_live(db: Database, actor: Actor) -> Partner:
         if before.partner.status is PartnerStatus.APPROVED:
             missing = ", ".join(await _missing(tx))
             raise CertificationIncompleteError(f"the certification has yet to see: {missing}")
+        before.partner.require(PartnerStatus.CERTIFIED)
         live = msgspec.structs.replace(
             before.partner, status=before.partner.status.to(PartnerStatus.LIVE), live_at=tx.now
         )

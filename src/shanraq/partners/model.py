@@ -11,7 +11,7 @@ import msgspec
 
 from shanraq import events
 from shanraq.core.actor import Environment
-from shanraq.core.lifecycle import Lifecycle
+from shanraq.core.lifecycle import IllegalMoveError, Lifecycle
 from shanraq.core.secret import ApiSecret
 
 PREFIX: Final = "prt"
@@ -24,7 +24,7 @@ SCOPES: Final = frozenset(
     {
         "accounts:read", "accounts:write",
         "customers:read", "customers:write",
-        "events:read", "events:write",
+        "events:read",
         "keys:read", "keys:write",
         "p2p:read", "p2p:write",
         "payment_methods:read", "payment_methods:write",
@@ -53,6 +53,7 @@ KEY_LIMIT: Final = 100
 OVERLAP_SECONDS: Final = 86_400
 OVERLAP_SECONDS_LIMIT: Final = 604_800
 CLAIM_DAYS: Final = 30
+REASON_LIMIT: Final = 500
 
 
 class PartnerStatus(Lifecycle):
@@ -98,6 +99,14 @@ class Partner(msgspec.Struct, frozen=True, kw_only=True):
     def subject(self) -> str:
         """Return the subject of events about this partner."""
         return f"partner/{self.id}"
+
+    def require(self, status: PartnerStatus) -> None:
+        """Raise IllegalMoveError unless the partner has this status.
+
+        The moves alone do not tell verbs apart: resuming a suspended partner makes it live too, without being `go_live`.
+        """
+        if self.status is not status:
+            raise IllegalMoveError(f"the partner is {self.status}, not {status}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from shanraq.core.ids import new_number, text_of
 from shanraq.core.secret import Secret
 from shanraq.partners import store
 from shanraq.partners.credentials import hash_secret, new_secret, write_token
-from shanraq.partners.issue_key import check_scopes
+from shanraq.partners.keys import check_scopes
 from shanraq.partners.model import OPERATE, OPERATOR_PREFIX, OPERATOR_SCOPES, Operator
 
 

@@ -10,7 +10,7 @@ from shanraq.core.db import Database, Tx
 from shanraq.partners import store
 from shanraq.partners.cache import forget
 from shanraq.partners.errors import InvalidOverlapError, KeyNotActiveError, KeyRotatedError
-from shanraq.partners.issue_key import check_not_exceeded, write_key
+from shanraq.partners.keys import check_not_exceeded, write_key
 from shanraq.partners.model import OVERLAP_SECONDS, OVERLAP_SECONDS_LIMIT, IssuedKey, KeyStatus, NewKey
 
 

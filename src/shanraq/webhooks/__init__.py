@@ -19,6 +19,10 @@ from shanraq.webhooks.errors import (
 from shanraq.webhooks.find import attempts, deliveries_of, find_endpoint, list_deliveries, list_endpoints
 from shanraq.webhooks.guard import GuardedResolver, GuardPolicy
 from shanraq.webhooks.model import (
+    READ,
+    READ_SECRETS,
+    SENSITIVE,
+    WRITE,
     Attempt,
     Delivery,
     DeliveryState,
@@ -40,6 +44,10 @@ from shanraq.webhooks.update import update_endpoint
 from shanraq.webhooks.verify import verify_deliveries
 
 __all__ = [
+    "READ",
+    "READ_SECRETS",
+    "SENSITIVE",
+    "WRITE",
     "Attempt",
     "Courier",
     "Delivery",
@@ -68,9 +76,9 @@ __all__ = [
     "TooManySecretsError",
     "Trigger",
     "attempts",
+    "delete_endpoint",
     "deliver",
     "deliveries_of",
-    "delete_endpoint",
     "enqueue",
     "find_endpoint",
     "list_deliveries",

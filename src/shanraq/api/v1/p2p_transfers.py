@@ -6,7 +6,7 @@ from litestar import get, post
 from litestar.params import FromPath, JSONBody
 
 from shanraq import p2p
-from shanraq.api.answer import Answer, IdempotencyKey, answer_given
+from shanraq.api.answer import Answer, IdempotencyKey
 from shanraq.api.app import CurrentActor
 from shanraq.api.openapi import problems
 from shanraq.api.parameters import AccountFilter, Cursor, Limit, page
@@ -37,7 +37,7 @@ async def create_p2p_transfer(
 
     The outcome is `status`: `completed`, or `failed` with `failure`, such as `insufficient_funds`.
     """
-    return answer_given(await p2p.transfer(services.db, actor, idempotency_key, data))
+    return await services.answered(actor, await p2p.transfer(services.db, actor, idempotency_key, data))
 
 
 @get("/v1/p2p-transfers", operation_id="list_p2p_transfers", tags=_TAGS, opt={"scope": "p2p:read"})
@@ -70,7 +70,7 @@ async def roll_back_p2p_transfer(
     p2p_transfer_id: FromPath[str], actor: CurrentActor, services: Services, idempotency_key: IdempotencyKey
 ) -> Answer[p2p.P2PTransfer]:
     """Give the money of a completed transfer back to its sender."""
-    return answer_given(await p2p.roll_back(services.db, actor, idempotency_key, p2p_transfer_id))
+    return await services.answered(actor, await p2p.roll_back(services.db, actor, idempotency_key, p2p_transfer_id))
 
 
 ROUTES = [create_p2p_transfer, list_p2p_transfers, get_p2p_transfer, roll_back_p2p_transfer]

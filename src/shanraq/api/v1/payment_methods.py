@@ -9,7 +9,7 @@ from litestar import delete, get, post
 from litestar.params import FromPath, JSONBody
 
 from shanraq import payments
-from shanraq.api.answer import Answer, IdempotencyKey, answer_given
+from shanraq.api.answer import Answer, IdempotencyKey
 from shanraq.api.app import CurrentActor
 from shanraq.api.openapi import problems
 from shanraq.api.parameters import Cursor, CustomerFilter, Limit, page
@@ -69,7 +69,7 @@ async def tokenize_card(
         metadata=data.metadata,
     )
     given = await payments.tokenize(services.db, services.keyring, actor, Pan(data.number), card, idempotency_key)
-    return answer_given(given)
+    return await services.answered(actor, given)
 
 
 @get("/v1/payment-methods", operation_id="list_payment_methods", tags=_TAGS, opt={"scope": "payment_methods:read"})

@@ -9,7 +9,7 @@ from litestar import get, post
 from litestar.params import FromPath, JSONBody, QueryParameter
 
 from shanraq import payments
-from shanraq.api.answer import Answer, IdempotencyKey, answer_given
+from shanraq.api.answer import Answer, IdempotencyKey
 from shanraq.api.app import CurrentActor
 from shanraq.api.openapi import problems
 from shanraq.api.parameters import AccountFilter, Cursor, Limit, page
@@ -102,7 +102,9 @@ async def create_payment(
         billing=data.billing,
     )
     code = SecurityCode(data.security_code) if data.security_code is not None else None
-    return answer_given(await payments.authorize(services.acquiring, actor, idempotency_key, new, code))
+    return await services.answered(
+        actor, await payments.authorize(services.acquiring, actor, idempotency_key, new, code)
+    )
 
 
 @get("/v1/payments", operation_id="list_payments", tags=_TAGS, opt={"scope": "payments:read"})
@@ -157,7 +159,7 @@ async def capture_payment(
     given = await payments.capture(
         services.acquiring, actor, idempotency_key, payment_id, data.amount, final=data.final
     )
-    return answer_given(given)
+    return await services.answered(actor, given)
 
 
 @post(
@@ -175,7 +177,9 @@ async def refund_payment(
     idempotency_key: IdempotencyKey,
 ) -> Answer[payments.Payment]:
     """Pay captured money back, all of it or in parts, from the account that received it."""
-    return answer_given(await payments.refund(services.acquiring, actor, idempotency_key, payment_id, data.amount))
+    return await services.answered(
+        actor, await payments.refund(services.acquiring, actor, idempotency_key, payment_id, data.amount)
+    )
 
 
 @post(
@@ -189,7 +193,7 @@ async def void_payment(
     payment_id: FromPath[str], actor: CurrentActor, services: Services, idempotency_key: IdempotencyKey
 ) -> Answer[payments.Payment]:
     """Cancel an authorisation, what is left of one, or a capture that has not left for clearing."""
-    return answer_given(await payments.void(services.acquiring, actor, idempotency_key, payment_id))
+    return await services.answered(actor, await payments.void(services.acquiring, actor, idempotency_key, payment_id))
 
 
 ROUTES = [

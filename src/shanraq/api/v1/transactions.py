@@ -8,7 +8,7 @@ from litestar import get, post
 from litestar.params import FromPath, JSONBody, QueryParameter
 
 from shanraq import transactions
-from shanraq.api.answer import Answer, IdempotencyKey, answer_given
+from shanraq.api.answer import Answer, IdempotencyKey
 from shanraq.api.app import CurrentActor
 from shanraq.api.openapi import problems
 from shanraq.api.parameters import AccountFilter, Cursor, Limit, page
@@ -52,7 +52,7 @@ async def create_transaction(
     """
     request = once.Request.of(transactions.OPERATION, idempotency_key, data)
     asked = transactions.Asked(request, data, actor.request_id)
-    return answer_given(await services.transactions_batch.do(actor.with_request(""), asked))
+    return await services.answered(actor, await services.transactions_batch.do(actor.with_request(""), asked))
 
 
 @get("/v1/transactions", operation_id="list_transactions", tags=_TAGS, opt={"scope": "transactions:read"})
@@ -104,7 +104,7 @@ async def execute_transaction(
     """Move the money that a transaction holds, all of it or a part; the rest is free again."""
     request = once.Request.of("transactions.execute", idempotency_key, data, transaction_id)
     given = await transactions.execute_transaction(services.db, actor, request, transaction_id, data.amount)
-    return answer_given(given)
+    return await services.answered(actor, given)
 
 
 @post(
@@ -119,7 +119,9 @@ async def roll_back_transaction(
 ) -> Answer[transactions.Transaction]:
     """Release the money a transaction holds, or take back what it moved."""
     request = once.Request.of("transactions.roll_back", idempotency_key, None, transaction_id)
-    return answer_given(await transactions.roll_back_transaction(services.db, actor, request, transaction_id))
+    return await services.answered(
+        actor, await transactions.roll_back_transaction(services.db, actor, request, transaction_id)
+    )
 
 
 ROUTES = [create_transaction, list_transactions, get_transaction, execute_transaction, roll_back_transaction]

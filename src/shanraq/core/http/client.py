@@ -66,7 +66,12 @@ class HttpClient:
         except StaleConnectionError as error:
             if error.sent and not request.replay_on_stale:
                 raise
-        return await _exchange(pool, message, began, deadline, fresh=True)
+            sent = error.sent
+        try:
+            return await _exchange(pool, message, began, deadline, fresh=True)
+        except HttpError as error:
+            error.sent |= sent
+            raise
 
     async def close(self) -> None:
         """Close every connection; requests under way fail with ResetConnectionError or ClientClosedError."""

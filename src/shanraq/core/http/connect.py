@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import ipaddress
 import socket
 import ssl
 import time
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Final, Protocol, TypeVar
+from functools import partial
+from typing import Any, Final, Protocol, TypeVar
 
 from shanraq.core.http.connection import Connection, Phases
 from shanraq.core.http.errors import (
@@ -29,6 +32,7 @@ from shanraq.core.http.message import Target
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 DNS_SECONDS: Final = 3.0
+DNS_THREADS: Final = 32
 CONNECT_SECONDS: Final = 5.0
 TLS_SECONDS: Final = 5.0
 ADDRESSES_TRIED: Final = 4
@@ -54,11 +58,28 @@ class Connector(Protocol):
 
 
 class SystemResolver:
-    """Resolve names as the operating system does."""
+    """Resolve names as the operating system does, in threads of its own.
+
+    A lookup cannot be interrupted: it may go on long after nobody waits for it. So a name is looked up by one thread at a
+    time, whose answer all who wait for it share, and slow names do not hold up other work of the process.
+    """
+
+    def __init__(self, lookup: Callable[..., list[Any]] = socket.getaddrinfo, *, threads: int = DNS_THREADS) -> None:
+        self._lookup = lookup
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="dns")
+        self._under_way: dict[str, asyncio.Future[list[Any]]] = {}
 
     async def resolve(self, host: str, port: int) -> Sequence[Address]:
         """Return the addresses in the order of the system's preference (RFC 6724)."""
-        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        with contextlib.suppress(ValueError):
+            return [ipaddress.ip_address(host)]
+        lookup = self._under_way.get(host)
+        if lookup is None:
+            look_up = partial(self._lookup, host, None, type=socket.SOCK_STREAM)
+            lookup = asyncio.get_running_loop().run_in_executor(self._threads, look_up)
+            self._under_way[host] = lookup
+            lookup.add_done_callback(lambda _: self._under_way.pop(host))
+        found = await asyncio.shield(lookup)
         return list(dict.fromkeys(ipaddress.ip_address(sockaddr[0]) for *_, sockaddr in found))
 
 

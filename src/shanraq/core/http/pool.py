@@ -97,6 +97,8 @@ class Pool:
 
     async def _claim(self, deadline: float) -> Connection | None:
         """Take a slot, with the idle connection that holds it if there is one."""
+        if self._closed:
+            raise ClientClosedError("the client was closed", sent=False)
         loop = asyncio.get_running_loop()
         while self._idle:
             connection = self._idle[-1]

@@ -117,18 +117,27 @@ GRANT SELECT, INSERT ON ledger_reversal TO shanraq_app;
 CREATE TRIGGER append_only BEFORE UPDATE OR DELETE ON ledger_reversal FOR EACH ROW EXECUTE FUNCTION refuse_change();
 CREATE TRIGGER no_truncate BEFORE TRUNCATE ON ledger_reversal EXECUTE FUNCTION refuse_change();
 
--- Lock accounts in the order of their ids, so that batches side by side cannot deadlock, and return them as they are now.
+-- Lock accounts in the order of their ids, so that batches side by side cannot deadlock, and return them as they are now,
+-- with their places: a locked row stays where it is, so it can be updated without being looked up again.
 -- A batch shares its book with others. It has the book alone when it names an account that does not exist (that answer is
 -- final and must not race with an opening) or when its caller needs a still view of the whole book (imports).
-CREATE FUNCTION ledger_lock(own bigint, ids uuid[], alone boolean) RETURNS SETOF ledger_account
-LANGUAGE plpgsql AS $$
+CREATE FUNCTION ledger_lock(own bigint, ids uuid[], alone boolean) RETURNS TABLE (
+    id uuid, ledger bigint, flags int, made_at bigint, debits_pending bigint, debits_posted bigint,
+    credits_pending bigint, credits_posted bigint, seq bigint, touched_at bigint, place tid
+) LANGUAGE plpgsql AS $$
 BEGIN
     IF alone OR (SELECT count(*) FROM ledger_account a WHERE a.book = own AND a.id = ANY (ids)) < cardinality(ids) THEN
         PERFORM pg_advisory_xact_lock(hashtextextended('ledger book', own));
     ELSE
         PERFORM pg_advisory_xact_lock_shared(hashtextextended('ledger book', own));
     END IF;
-    RETURN QUERY SELECT a.* FROM ledger_account a WHERE a.book = own AND a.id = ANY (ids) ORDER BY a.id FOR NO KEY UPDATE;
+    RETURN QUERY
+    SELECT a.id, a.ledger, a.flags, a."timestamp", a.debits_pending, a.debits_posted, a.credits_pending, a.credits_posted,
+           a.seq, a.touched_at, a.ctid
+      FROM ledger_account a
+     WHERE a.book = own AND a.id = ANY (ids)
+     ORDER BY a.id
+       FOR NO KEY UPDATE;
 END $$;
 
 -- The number of entries an account had at an instant, found by halving: times grow with sequence numbers.

@@ -1,0 +1,108 @@
+"""What the words of CyberSource mean to us; data only.
+
+Statuses and reasons are those of the REST API reference; classes and advice follow the unified decline taxonomy.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from shanraq.payments.adapter import Advice, DeclineClass, Reason
+
+_HARD, _SOFT, _FRAUD = DeclineClass.HARD, DeclineClass.SOFT, DeclineClass.FRAUD
+_TECHNICAL, _CONFIGURATION = DeclineClass.TECHNICAL, DeclineClass.CONFIGURATION
+_AUTHENTICATION = DeclineClass.AUTHENTICATION_REQUIRED
+_STOP, _LATER, _OTHER = Advice.DO_NOT_RETRY, Advice.RETRY_LATER, Advice.RETRY_OTHER_PROCESSOR
+_STEP_UP, _UPDATE, _ASK, _WAIT = Advice.STEP_UP_3DS, Advice.UPDATE_CARD, Advice.ASK_CUSTOMER, Advice.WAIT_FOR_REVIEW
+
+REASONS: Final[dict[str, tuple[str, DeclineClass, Advice]]] = {
+    "MISSING_FIELD": ("merchant_config", _CONFIGURATION, _STOP),
+    "INVALID_DATA": ("merchant_config", _CONFIGURATION, _STOP),
+    "DUPLICATE_REQUEST": ("duplicate", _CONFIGURATION, _STOP),
+    "AVS_FAILED": ("avs_mismatch", _SOFT, _ASK),
+    "CONTACT_PROCESSOR": ("do_not_honor", _SOFT, _ASK),
+    "EXPIRED_CARD": ("expired_card", _HARD, _UPDATE),
+    "PROCESSOR_DECLINED": ("do_not_honor", _SOFT, _LATER),
+    "INSUFFICIENT_FUND": ("insufficient_funds", _SOFT, _LATER),
+    "STOLEN_LOST_CARD": ("stolen_or_lost", _HARD, _STOP),
+    "ISSUER_UNAVAILABLE": ("issuer_unavailable", _TECHNICAL, _LATER),
+    "UNAUTHORIZED_CARD": ("not_permitted", _HARD, _STOP),
+    "CVN_NOT_MATCH": ("cvv_mismatch", _SOFT, _ASK),
+    "EXCEEDS_CREDIT_LIMIT": ("limit_exceeded", _SOFT, _LATER),
+    "INVALID_CVN": ("cvv_mismatch", _SOFT, _ASK),
+    "BLACKLISTED_CUSTOMER": ("risk_rejected", _FRAUD, _STOP),
+    "SUSPENDED_ACCOUNT": ("not_permitted", _HARD, _STOP),
+    "CV_FAILED": ("cvv_mismatch", _SOFT, _ASK),
+    "INVALID_ACCOUNT": ("invalid_account", _HARD, _UPDATE),
+    "CARD_TYPE_NOT_ACCEPTED": ("card_not_supported", _CONFIGURATION, _OTHER),
+    "GENERAL_DECLINE": ("do_not_honor", _SOFT, _LATER),
+    "INVALID_MERCHANT_CONFIGURATION": ("merchant_config", _CONFIGURATION, _OTHER),
+    "EXCEEDS_AUTH_AMOUNT": ("invalid_amount", _CONFIGURATION, _STOP),
+    "PROCESSOR_UNAVAILABLE": ("processor_unavailable", _TECHNICAL, _OTHER),
+    "AUTH_ALREADY_REVERSED": ("not_permitted", _CONFIGURATION, _STOP),
+    "TRANSACTION_ALREADY_SETTLED": ("not_permitted", _CONFIGURATION, _STOP),
+    "INVALID_AMOUNT": ("invalid_amount", _CONFIGURATION, _STOP),
+    "INVALID_CARD_TYPE": ("card_not_supported", _CONFIGURATION, _STOP),
+    "INVALID_PAYMENT_ID": ("merchant_config", _CONFIGURATION, _STOP),
+    "MISSING_AUTH": ("not_permitted", _CONFIGURATION, _STOP),
+    "TRANSACTION_ALREADY_REVERSED_OR_SETTLED": ("not_permitted", _CONFIGURATION, _STOP),
+    "NOT_VOIDABLE": ("not_permitted", _CONFIGURATION, _STOP),
+    "CAPTURE_ALREADY_VOIDED": ("not_permitted", _CONFIGURATION, _STOP),
+    "ACCOUNT_NOT_ALLOWED_CREDIT": ("not_permitted", _HARD, _STOP),
+    "SCORE_EXCEEDS_THRESHOLD": ("risk_rejected", _FRAUD, _STOP),
+    "PENDING_AUTHENTICATION": ("authentication_required", _AUTHENTICATION, _STEP_UP),
+    "CONSUMER_AUTHENTICATION_FAILED": ("authentication_failed", _AUTHENTICATION, _ASK),
+    "CONSUMER_AUTHENTICATION_REQUIRED": ("authentication_required", _AUTHENTICATION, _STEP_UP),
+    "DECISION_PROFILE_REVIEW": ("review_required", _FRAUD, _WAIT),
+    "DECISION_PROFILE_REJECT": ("risk_rejected", _FRAUD, _STOP),
+    "DECISION_PROFILE_CHALLENGE": ("authentication_required", _AUTHENTICATION, _STEP_UP),
+    "PAYMENT_REFUSED": ("do_not_honor", _SOFT, _ASK),
+    "BLOCKED_BY_CARDHOLDER": ("not_permitted", _HARD, _STOP),
+    "ALLOWABLE_PIN_RETRIES_EXCEEDED": ("limit_exceeded", _SOFT, _ASK),
+    "PROCESSOR_ERROR": ("processor_unavailable", _TECHNICAL, _OTHER),
+    "NOT_SUPPORTED": ("not_permitted", _CONFIGURATION, _STOP),
+    "INVALID_CARD": ("invalid_account", _HARD, _UPDATE),
+    "DECLINED_CHECK": ("do_not_honor", _SOFT, _ASK),
+    "ACH_VERIFICATION_FAILED": ("invalid_account", _HARD, _UPDATE),
+    "CUSTOMER_WATCHLIST_MATCH": ("sanctions", _FRAUD, _STOP),
+    "ADDRESS_COUNTRY_WATCHLIST_MATCH": ("sanctions", _FRAUD, _STOP),
+    "EMAIL_COUNTRY_WATCHLIST_MATCH": ("sanctions", _FRAUD, _STOP),
+    "IP_COUNTRY_WATCHLIST_MATCH": ("sanctions", _FRAUD, _STOP),
+    "DAGGREJECTED": ("risk_rejected", _FRAUD, _STOP),
+    "DAGGDENIED": ("risk_rejected", _FRAUD, _STOP),
+    "DSYSREJECTED": ("risk_rejected", _FRAUD, _STOP),
+}
+
+# Numeric reason codes of search results, for approvals that /tss tells without a status.
+APPROVED_CODES: Final = frozenset({"100", "110"})
+REVIEW_CODES: Final = frozenset({"480"})
+
+CARD_TYPES: Final = {
+    "visa": "001",
+    "mastercard": "002",
+    "amex": "003",
+    "discover": "004",
+    "diners": "005",
+    "jcb": "007",
+    "maestro": "042",
+    "unionpay": "062",
+}
+
+# Names of the applications that /tss lists for an operation.
+AUTHORIZATION: Final = "ics_auth"
+CAPTURE: Final = "ics_bill"
+CREDIT: Final = "ics_credit"
+REVERSAL: Final = "ics_auth_reversal"
+VOID: Final = "ics_void"
+
+
+def reason_of(word: str, *, release: bool = False) -> Reason:
+    """Return what a reason means; an unknown one is a soft refusal without a better word."""
+    code, kind, advice = REASONS.get(word, ("do_not_honor", _SOFT, _ASK))
+    return Reason(code, kind, advice, word, release)
+
+
+UNREACHABLE: Final = Reason("processor_unavailable", _TECHNICAL, _OTHER, "not reached")
+CREDENTIALS: Final = Reason("merchant_config", _CONFIGURATION, _OTHER, "authentication failed")
+TOO_MANY: Final = Reason("processor_unavailable", _TECHNICAL, _LATER, "too many requests")
+NO_SUCH_TARGET: Final = Reason("not_permitted", _CONFIGURATION, _STOP, "not found")

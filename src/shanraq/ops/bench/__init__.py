@@ -1,0 +1,1 @@
+"""Measurements: each returns its figures, with the foreign yardstick of the same run beside them."""

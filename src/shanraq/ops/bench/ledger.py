@@ -1,0 +1,244 @@
+"""Measure the ledger against pgbench, on the same server, in the same run, taking turns.
+
+The yardstick is TPC-B as pgbench runs it: 16 clients, prepared statements, one transaction for each transfer. Ours posts
+batches through `core.db`, each its own transaction, durable if the server is; making the transfers is part of the time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import re
+import secrets
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from statistics import median
+from typing import Any, Final, NamedTuple
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import asyncpg
+
+from shanraq import ledger
+from shanraq.core.actor import SYSTEM, Actor
+from shanraq.core.db import Database
+from shanraq.core.errors import UnavailableError
+from shanraq.core.ids import new_number
+from shanraq.ledger import Account, AccountFlags, Transfer
+
+PGBENCH_CLIENTS: Final = 16
+_ACCOUNTS: Final = 10_000
+_FUNDS: Final = 10**12
+_TPS: Final = re.compile(r"^tps = ([0-9.]+)", re.MULTILINE)
+
+Report = Callable[[str], None]
+
+
+class PgbenchError(UnavailableError, code="pgbench_failed", status=503):
+    """pgbench did not run."""
+
+
+class Case(NamedTuple):
+    """One way to post: transfers in a batch, callers side by side, and whether all credit one account."""
+
+    name: str
+    batch: int
+    clients: int
+    hot: bool = False
+
+
+CASES: Final = (
+    Case("batch 1", 1, 16),
+    Case("batch 10", 10, 8),
+    Case("batch 100", 100, 2),
+    Case("batch 1000", 1000, 1),
+    Case("batch 1000, one hot account", 1000, 1, hot=True),
+)
+
+
+async def bench_ledger(
+    owner_dsn: str,
+    app_dsn: str,
+    pgbench: Path,
+    *,
+    seconds: float = 4.0,
+    rounds: int = 3,
+    scale: int = 10,
+    cases: tuple[Case, ...] = CASES,
+    report: Report = lambda _: None,
+) -> dict[str, Any]:
+    """Return the figures of `rounds` alternating runs of `seconds` each; medians, and how often pgbench each case is.
+
+    pgbench's tables are made in the owner's database and dropped at the end; ours stay, in a book of their own. Every
+    entry of that book is verified in the end. Raises PgbenchError, DatabaseUnavailableError.
+    """
+    db = await Database.connect(app_dsn, max_size=max(case.clients for case in cases) + 1)
+    try:
+        figures = await _about(owner_dsn)
+        actor = replace(SYSTEM, book=secrets.randbits(61) | 1 << 61)
+        await _open_accounts(db, actor)
+        await _pgbench(pgbench, owner_dsn, "--initialize", f"--scale={scale}", "--quiet")
+        yardstick: list[float] = []
+        ours: dict[str, list[float]] = {case.name: [] for case in cases}
+        for turn in range(1, rounds + 1):
+            report(f"round {turn} of {rounds}: pgbench")
+            yardstick.append(await _pgbench_tps(pgbench, owner_dsn, seconds))
+            for case in cases:
+                report(f"round {turn} of {rounds}: {case.name}")
+                ours[case.name].append(await _transfers_per_second(db, actor, case, seconds))
+        await _pgbench(pgbench, owner_dsn, "--initialize", "--init-steps=d", "--quiet")
+        report("verifying every entry")
+        async with db.begin(actor) as tx:
+            findings = await ledger.verify(tx)
+    finally:
+        await db.close()
+    base = median(yardstick)
+    return {
+        **figures,
+        "pgbench": {"clients": PGBENCH_CLIENTS, "transactions_per_second": round(base), "runs": _rounded(yardstick)},
+        "ledger": {
+            case.name: {
+                "batch": case.batch,
+                "clients": case.clients,
+                "transfers_per_second": round(median(ours[case.name])),
+                "times_pgbench": round(median(ours[case.name]) / base, 2),
+                "runs": _rounded(ours[case.name]),
+            }
+            for case in cases
+        },
+        "findings": [str(finding) for finding in findings],
+    }
+
+
+def render(figures: dict[str, Any]) -> str:
+    """Write the figures as lines for people."""
+    durable = "durable" if figures["durable"] else "NOT durable"
+    base = figures["pgbench"]["transactions_per_second"]
+    lines = [
+        f"PostgreSQL {figures['server']}, {durable}, {figures['processors']} processors",
+        f"{'pgbench TPC-B, 16 clients':32} {base:>8} transactions/s",
+    ]
+    for name, case in figures["ledger"].items():
+        clients = f"{case['clients']} client{'s' if case['clients'] > 1 else ''}"
+        rate, times = case["transfers_per_second"], case["times_pgbench"]
+        lines.append(f"{name + ', ' + clients:42} {rate:>8} transfers/s {times:>6} x pgbench")
+    lines.append(f"verification: {len(figures['findings']) or 'no'} findings")
+    return "\n".join(lines)
+
+
+async def _about(owner_dsn: str) -> dict[str, Any]:
+    connection = await asyncpg.connect(owner_dsn)
+    try:
+        row = await connection.fetchrow(
+            """
+            SELECT current_setting('server_version'),
+                   current_setting('fsync') = 'on' AND current_setting('synchronous_commit') <> 'off'
+            """
+        )
+    finally:
+        await connection.close()
+    assert row is not None
+    return {"server": row[0], "durable": row[1], "processors": os.cpu_count()}
+
+
+async def _open_accounts(db: Database, actor: Actor) -> None:
+    """Open a source and accounts with money, nine of ten of which may not be overdrawn."""
+    limited = AccountFlags.DEBITS_MUST_NOT_EXCEED_CREDITS.value
+    for first in range(1, _ACCOUNTS + 1, 1000):
+        numbers = range(first, first + 1000)
+        async with db.begin(actor) as tx:
+            if first == 1:
+                await ledger.open_accounts(tx, [Account(id=_ACCOUNTS + 1, ledger=1, code=1)])
+            await ledger.open_accounts(
+                tx, [Account(id=n, ledger=1, code=1, flags=limited if n % 10 else 0) for n in numbers]
+            )
+            await ledger.post(tx, [Transfer(new_number(), _ACCOUNTS + 1, n, _FUNDS, ledger=1, code=1) for n in numbers])
+
+
+async def _transfers_per_second(db: Database, actor: Actor, case: Case, seconds: float) -> float:
+    done = 0
+    began = time.perf_counter()
+
+    async def post_batches() -> None:
+        nonlocal done
+        while time.perf_counter() - began < seconds:
+            batch = [
+                Transfer(new_number(), debit, credit, 1, ledger=1, code=1)
+                for debit, credit in _pairs(case.batch, hot=case.hot)
+            ]
+            results = await db.run(actor, lambda tx, batch=batch: ledger.post(tx, batch))  # type: ignore[misc]
+            assert all(result.status.succeeded for result in results)
+            done += len(results)
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(case.clients):
+            group.create_task(post_batches())
+    return done / (time.perf_counter() - began)
+
+
+def _pairs(count: int, *, hot: bool) -> Iterator[tuple[int, int]]:
+    for _ in range(count):
+        debit = random.randint(2, _ACCOUNTS)  # noqa: S311 (spreads the load)
+        credit = 1 if hot else random.randint(1, _ACCOUNTS - 1)  # noqa: S311
+        yield debit, credit + (not hot and credit >= debit)
+
+
+async def _pgbench_tps(pgbench: Path, dsn: str, seconds: float) -> float:
+    output = await _pgbench(
+        pgbench,
+        dsn,
+        "--no-vacuum",
+        "--protocol=prepared",
+        f"--client={PGBENCH_CLIENTS}",
+        f"--time={max(1, round(seconds))}",
+    )
+    found = _TPS.search(output)
+    if found is None:
+        raise PgbenchError("pgbench printed no tps")
+    return float(found[1])
+
+
+async def _pgbench(pgbench: Path, dsn: str, *arguments: str) -> str:
+    process = await asyncio.create_subprocess_exec(
+        pgbench,
+        *arguments,
+        env={**os.environ, **_environment(dsn)},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    with _ended(process):
+        output, errors = await asyncio.wait_for(process.communicate(), 600)
+    if process.returncode:
+        raise PgbenchError(errors.decode("utf-8", "replace").strip()[-500:])
+    return output.decode()
+
+
+@contextmanager
+def _ended(process: asyncio.subprocess.Process) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        if process.returncode is None:
+            process.kill()
+
+
+def _environment(dsn: str) -> dict[str, str]:
+    """Say where the database is in the environment: an argument, and the password in it, can be read by every user."""
+    parts = urlsplit(dsn)
+    query = {key: values[-1] for key, values in parse_qs(parts.query).items()}
+    given = {
+        "PGHOST": query.get("host") or unquote(parts.hostname or ""),
+        "PGPORT": query.get("port") or str(parts.port or ""),
+        "PGUSER": unquote(parts.username or "") or query.get("user", ""),
+        "PGPASSWORD": unquote(parts.password or "") or query.get("password", ""),
+        "PGDATABASE": unquote(parts.path.lstrip("/")) or query.get("dbname", ""),
+        "PGSSLMODE": query.get("sslmode", ""),
+    }
+    return {name: value for name, value in given.items() if value}
+
+
+def _rounded(values: list[float]) -> list[int]:
+    return [round(value) for value in values]

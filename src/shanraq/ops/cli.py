@@ -1,0 +1,308 @@
+"""The command line: `shanraq --help` teaches it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Annotated, Any, Final, TypeVar
+
+import msgspec
+import uvloop
+from cyclopts import App, Parameter
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from shanraq.core import log
+from shanraq.core.errors import ShanraqError
+from shanraq.core.settings import Settings, load
+from shanraq.ops.serve import Role
+
+T = TypeVar("T")
+
+console: Final = Console(stderr=True, highlight=False)
+
+app: Final = App(
+    name="shanraq",
+    help="""Shanraq: a self-hosted fintech integration platform.
+
+    Begin with `shanraq demo`: it takes a payment through the whole system on this machine, and cleans up.
+    `shanraq serve` runs the platform: REST API, worker, and in the sandbox the simulators, on an embedded PostgreSQL.
+
+    Every setting can be given in a TOML file (SHANRAQ_CONFIG), as a variable (SHANRAQ_PORT), or here; later ones win.""",
+    version_flags=["--version"],
+)
+simulate: Final = App(name="simulate", help="Run a payment system's simulator as a program of its own.")
+ledger: Final = App(name="ledger", help="Work with the ledger.")
+operators: Final = App(name="operators", help="The platform's people, who approve and suspend partners.")
+app.command(simulate)
+app.command(ledger)
+app.command(operators)
+
+DataDir = Annotated[Path | None, Parameter(help="Where the embedded database, keys and journals lie.")]
+DatabaseUrl = Annotated[str | None, Parameter(help="An external PostgreSQL 15 to 18 instead of the embedded one.")]
+
+
+@app.command
+def serve(
+    *roles: Role,
+    host: str | None = None,
+    port: int | None = None,
+    data_dir: DataDir = None,
+    database_url: DatabaseUrl = None,
+    log_level: str | None = None,
+    log_format: str | None = None,
+) -> None:
+    """Run the platform until Ctrl-C: all roles, or those named.
+
+    Any number of processes may run side by side on one database: `shanraq serve api` many times, `shanraq serve worker` twice.
+    Switch the sandbox from the simulator to the real gateway by its URL and credentials (SHANRAQ_VISA_SANDBOX_URL, ...).
+
+    Parameters
+    ----------
+    roles
+        What this process does: api, worker, simulators. All of them if none is named.
+    host
+        Address to listen on. 127.0.0.1 unless given.
+    port
+        Port to listen on. 8080 unless given; 0 finds a free one.
+    log_level
+        debug, info, warning or error.
+    log_format
+        json or text.
+    """
+    from shanraq.ops.serve import Running
+    from shanraq.ops.serve import serve as serve_roles
+
+    settings = _settings(
+        host=host, port=port, data_dir=data_dir, database_url=database_url, log_level=log_level, log_format=log_format
+    )
+    wanted = frozenset(roles) or frozenset(Role)
+
+    def ready(now: Running) -> None:
+        console.print(f"[bold green]Shanraq serves[/] {now.url}  ({', '.join(sorted(wanted))})")
+        console.print(f"  explorer   {now.url}/explorer")
+        console.print(f"  documents  {now.url}/openapi-3.0.json  {now.url}/openapi-3.1.json")
+        console.print(f"  health     {now.url}/health/ready   metrics  {now.url}/metrics")
+        if now.platform.visa_simulator is not None:
+            console.print(f"  simulator  {now.platform.visa_simulator.base_url} (Visa)")
+        console.print("Stop with Ctrl-C.")
+
+    _run(serve_roles(settings, wanted, ready, _announce))
+
+
+@app.command
+def demo(*, json: bool = False) -> None:
+    """Take a payment through the whole system, and show every step.
+
+    Starts the platform on an embedded PostgreSQL in a temporary directory, onboards a partner, moves money over HTTP as a
+    partner would, receives and verifies every webhook, verifies ledger and audit log, and leaves nothing behind.
+
+    Parameters
+    ----------
+    json
+        Print the steps as JSON, for machines.
+    """
+    from shanraq.ops.demo import run_demo
+
+    log.configure("error", json=True)
+    sys.exit(_run(run_demo(as_json=json)))
+
+
+@app.command
+def migrate(*, data_dir: DataDir = None, database_url: DatabaseUrl = None) -> None:
+    """Apply pending migrations, and say which. Safe to run at any time and from several processes."""
+    from shanraq.ops.app import open_database
+    from shanraq.ops.migrate import migrate as apply
+
+    settings = _settings(data_dir=data_dir, database_url=database_url, log_level="warning")
+
+    async def work() -> None:
+        async with open_database(settings, _announce) as (owner_dsn, _, _):
+            applied = await apply(
+                owner_dsn, progress=lambda migration: console.print(f"applying {migration}"), unsafe=settings.unsafe
+            )
+        console.print(f"{len(applied)} migrations applied" if applied else "nothing to do")
+
+    _run(work())
+
+
+@app.command
+def verify(*, json: bool = False, data_dir: DataDir = None, database_url: DatabaseUrl = None) -> None:
+    """Prove the books: ledger balanced entry by entry, audit chains unbroken, no webhook lost.
+
+    Exit code 0 if everything holds, 1 if not, with every finding.
+
+    Parameters
+    ----------
+    json
+        Print `{"ok", "findings"}` for machines.
+    """
+    from shanraq.ops.verify import verify_platform
+
+    settings = _settings(data_dir=data_dir, database_url=database_url, log_level="warning")
+    with _progress() as progress:
+        findings = _run(verify_platform(settings, progress, _announce))
+    if json:
+        sys.stdout.write(msgspec.json.encode({"ok": not findings, "findings": findings}).decode() + "\n")
+    for finding in findings:
+        console.print(f"[bold red]![/] {escape(finding)}")
+    if not findings:
+        console.print("[bold green]ok[/]  ledger balanced, audit chains unbroken, deliveries accounted for")
+    sys.exit(1 if findings else 0)
+
+
+@ledger.command
+def replay(*files: Path, memory: bool = False) -> None:
+    """Replay recorded scenarios in a scratch ledger; prints one JSON object a scenario.
+
+    `{"id", "ok", "differences": [...]}`; exit code 1 if any differs. Scenarios with amounts beyond 63 bits run in memory,
+    the others on the tables of an embedded PostgreSQL.
+
+    Parameters
+    ----------
+    files
+        Scenario files, one JSON object a line (.jsonl, or compressed .jsonl.xz).
+    memory
+        Run every scenario on the evaluator alone, without a database.
+    """
+    from shanraq.ops.replay import replay_files
+
+    if not files:
+        console.print("name at least one scenario file")
+        sys.exit(2)
+    with _progress() as progress:
+        failed = _run(replay_files(files, progress, sys.stdout, in_memory=memory))
+    sys.exit(1 if failed else 0)
+
+
+@simulate.command
+def visa(
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8189,
+    credentials: Path = Path("visa-simulator.json"),
+    index_lag: float = 5.0,
+    journal: Path | None = None,
+    control_token: str | None = None,
+    name: Annotated[tuple[str, ...], Parameter(name="--name", help="Further host names that clients may sign.")] = (),
+) -> None:
+    """Pretend to be Visa (CyberSource REST) over HTTP, with real signatures, state and troubles on demand.
+
+    Parameters
+    ----------
+    port
+        Port to listen on; 0 finds a free one.
+    credentials
+        JSON with merchant_id, key_id, secret and other_...; made and written if it is not there.
+    index_lag
+        Seconds until a payment can be found by search.
+    journal
+        File to keep the state in across restarts.
+    control_token
+        Switches the control API under /__sim/ on, for those who send this token.
+    """
+    from shanraq.simulators.visa import run_visa_simulator
+
+    log.configure("info", json=False)
+    try:
+        run_visa_simulator(host, port, credentials, index_lag, name, journal, control_token)
+    except (OSError, ValueError) as error:
+        console.print(f"[bold red]error[/] {escape(str(error))}")
+        sys.exit(1)
+
+
+@operators.command
+def create(
+    name: str, *, scope: tuple[str, ...] = (), data_dir: DataDir = None, database_url: DatabaseUrl = None
+) -> None:
+    """Create an operator and print its token, once. Approving a partner takes another operator than the one who applied.
+
+    Parameters
+    ----------
+    name
+        Whom the token is for.
+    scope
+        What it may do; partners:write, partners:approve, partners:suspend and partners:read if none is named.
+    """
+    from shanraq.ops.operators import create_operator
+
+    settings = _settings(data_dir=data_dir, database_url=database_url, log_level="warning")
+    operator_id, token = _run(create_operator(settings, name, scope, _announce))
+    console.print(f"operator {operator_id} ({escape(name)}); its token, shown this once:")
+    sys.stdout.write(token + "\n")
+
+
+@app.command
+def docs(folder: Path = Path()) -> None:
+    """Write the OpenAPI documents and event schemas into a checkout (openapi/, events/).
+
+    Parameters
+    ----------
+    folder
+        The checkout; the present directory unless given.
+    """
+    from shanraq.ops.documents import write_documents
+
+    for path in write_documents(folder):
+        console.print(f"wrote {path}")
+
+
+@app.command
+def bench(name: str, *, seconds: float = 5.0) -> None:
+    """Measure, and print the ratio to pgbench of the same run: `ledger`, `api`, or `webhooks`.
+
+    Parameters
+    ----------
+    name
+        What to measure.
+    seconds
+        How long each part runs.
+    """
+    from shanraq.ops.bench import BENCHMARKS
+
+    if name not in BENCHMARKS:
+        console.print(f"no such benchmark: {escape(name)}; there are {', '.join(sorted(BENCHMARKS))}")
+        sys.exit(2)
+    log.configure("error")
+    result = _run(BENCHMARKS[name](seconds, console))
+    sys.stdout.write(msgspec.json.format(msgspec.json.encode(result)).decode() + "\n")
+
+
+def main() -> None:
+    """Run the command line; errors of ours end it with one sentence and exit code 1."""
+    try:
+        app()
+    except ShanraqError as error:
+        console.print(f"[bold red]error[/] {escape(str(error))}")
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _settings(**given: Any) -> Settings:
+    overrides = {name: str(value) if isinstance(value, Path) else value for name, value in given.items()}
+    settings = load(None, None, **overrides)
+    log.configure(settings.log_level, json=settings.log_format == "json")
+    return settings
+
+
+def _announce(step: str) -> None:
+    console.print(f"[dim]{escape(step)} ...[/]")
+
+
+def _progress() -> Progress:
+    return Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=console,
+        transient=True,
+    )
+
+
+def _run(work: Coroutine[Any, Any, T]) -> T:
+    return uvloop.run(work)
