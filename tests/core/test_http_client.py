@@ -191,10 +191,10 @@ async def test_response_tells_everything() -> None:
     assert response.headers.get("CONTENT-LENGTH") == "2"
     assert response.headers.get("absent") is None
     assert response.remote_address == "127.0.0.1"
-    assert response.timings.dns_seconds is not None and response.timings.connect_seconds is not None
-    assert response.timings.tls_seconds is None
-    assert 0 < response.timings.first_byte_seconds <= response.timings.total_seconds
-    assert again.timings.dns_seconds is None and again.timings.connect_seconds is None
+    assert response.timings.dns_us is not None and response.timings.connect_us is not None
+    assert response.timings.tls_us is None
+    assert 0 < response.timings.first_byte_us <= response.timings.total_us
+    assert again.timings.dns_us is None and again.timings.connect_us is None
 
 
 def test_bodies_and_headers_are_not_printed() -> None:

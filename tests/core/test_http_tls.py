@@ -95,7 +95,7 @@ async def test_trusts_its_authority_and_reuses_the_connection(loop: Any, authori
     first, second = found
     assert isinstance(first, Response) and isinstance(second, Response)
     assert (first.status, second.status, connections) == (200, 200, 1)
-    assert first.timings.tls_seconds is not None and second.timings.tls_seconds is None
+    assert first.timings.tls_us is not None and second.timings.tls_us is None
 
 
 async def test_certificate_may_be_of_an_address(loop: Any, authority: Authority) -> None:

@@ -129,12 +129,12 @@ def charged(simulator: VisaSimulator) -> dict[str, Counter[str]]:
     sums: dict[str, Counter[str]] = {}
     for line in simulator.journal():
         one = sums.setdefault(line["code"], Counter())
-        kind, state, amount = line["kind"], line["state"], int(line["amount"].replace(".", ""))
-        if kind == "authorize" and line["status"] in ("AUTHORIZED", "PARTIAL_AUTHORIZED"):
+        kind, state, amount = line["kind"], line["state"], line["amount_minor"]
+        if kind == "authorization" and line["status"] == "AUTHORIZED" and state not in ("VOIDED", "REVERSED"):
             one["authorizations"] += 1
-        if kind == "capture" and state not in ("VOIDED",):
+        if (kind == "capture" or line["sale"]) and state != "VOIDED":
             one["captured"] += amount
-        if kind == "refund" and state not in ("VOIDED",):
+        if kind == "refund" and state != "VOIDED":
             one["refunded"] += amount
     return sums
 

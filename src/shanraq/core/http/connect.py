@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, Protocol, TypeVar
 
-from shanraq.core.http.connection import Connection, Phases
+from shanraq.core.http.connection import Connection, Phases, microseconds
 from shanraq.core.http.errors import (
     ConnectTimeoutError,
     DnsError,
@@ -122,8 +122,8 @@ class Opener:
             error.remote_address = str(address)
             raise
         ready = time.perf_counter()
-        tls_seconds = ready - joined if target.scheme == "https" else None
-        connection.phases = Phases(resolved - began, joined - resolved, tls_seconds)
+        tls_us = microseconds(ready - joined) if target.scheme == "https" else None
+        connection.phases = Phases(microseconds(resolved - began), microseconds(joined - resolved), tls_us)
         return connection
 
     async def _resolve(self, target: Target, deadline: float) -> Sequence[Address]:

@@ -28,11 +28,11 @@ FRAMING_LIMIT_BYTES: Final = 65_536
 
 
 class Phases(msgspec.Struct, frozen=True):
-    """How long it took to open a connection."""
+    """How long it took to open a connection, in microseconds."""
 
-    dns_seconds: float | None = None
-    connect_seconds: float | None = None
-    tls_seconds: float | None = None
+    dns_us: int | None = None
+    connect_us: int | None = None
+    tls_us: int | None = None
 
 
 _REUSED: Final = Phases()
@@ -103,11 +103,11 @@ class Connection(asyncio.Protocol):
             b"".join(self._body),
             self._truncated,
             Timings(
-                phases.dns_seconds,
-                phases.connect_seconds,
-                phases.tls_seconds,
-                self._first_byte_at - began,
-                time.perf_counter() - began,
+                phases.dns_us,
+                phases.connect_us,
+                phases.tls_us,
+                microseconds(self._first_byte_at - began),
+                microseconds(time.perf_counter() - began),
             ),
             self.remote_address,
             self._http_version,
@@ -261,6 +261,11 @@ class Connection(asyncio.Protocol):
         """Tell whether the end of the connection is the end of the body (RFC 9112, 6.3)."""
         headers = {name.lower(): value.lower() for name, value in self._headers}
         return b"content-length" not in headers and not headers.get(b"transfer-encoding", b"").endswith(b"chunked")
+
+
+def microseconds(seconds: float) -> int:
+    """Return a span of the performance counter in whole microseconds."""
+    return int(seconds * 1_000_000)
 
 
 def _head_too_large() -> ResponseTooLargeError:

@@ -59,16 +59,16 @@ class Headers(tuple[tuple[str, str], ...]):
 
 
 class Timings(msgspec.Struct, frozen=True):
-    """How long the phases took; None for those a reused connection did not need.
+    """How long the phases took, in microseconds; None for those a reused connection did not need.
 
-    `first_byte_seconds` and `total_seconds` count from the call of `send`.
+    `first_byte_us` and `total_us` count from the call of `send`.
     """
 
-    dns_seconds: float | None
-    connect_seconds: float | None
-    tls_seconds: float | None
-    first_byte_seconds: float
-    total_seconds: float
+    dns_us: int | None
+    connect_us: int | None
+    tls_us: int | None
+    first_byte_us: int
+    total_us: int
 
 
 class Response(msgspec.Struct, frozen=True):

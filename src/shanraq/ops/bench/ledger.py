@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import os
-import random
 import re
 import secrets
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from enum import Enum
 from pathlib import Path
+from random import randrange
 from statistics import median
 from typing import Any, Final, NamedTuple
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -41,21 +42,34 @@ class PgbenchError(UnavailableError, code="pgbench_failed", status=503):
     """pgbench did not run."""
 
 
-class Case(NamedTuple):
-    """One way to post: transfers in a batch, callers side by side, and whether all credit one account."""
+class Load(Enum):
+    """Which accounts the clients of a case move money between."""
 
-    name: str
+    SHARED = "shared accounts"
+    APART = "accounts of their own"
+    HOT = "one hot account"
+
+
+class Case(NamedTuple):
+    """One way to post: transfers in a batch, clients side by side, on which accounts."""
+
     batch: int
     clients: int
-    hot: bool = False
+    load: Load = Load.SHARED
+
+    @property
+    def name(self) -> str:
+        """Say what the case is."""
+        return f"batch {self.batch}, {self.clients} client{'s' if self.clients > 1 else ''}, {self.load.value}"
 
 
 CASES: Final = (
-    Case("batch 1", 1, 16),
-    Case("batch 10", 10, 8),
-    Case("batch 100", 100, 2),
-    Case("batch 1000", 1000, 1),
-    Case("batch 1000, one hot account", 1000, 1, hot=True),
+    Case(1, 16),
+    Case(10, 8),
+    Case(100, 2),
+    Case(1000, 1),
+    Case(1000, 2, Load.APART),
+    Case(1000, 1, Load.HOT),
 )
 
 
@@ -119,12 +133,11 @@ def render(figures: dict[str, Any]) -> str:
     base = figures["pgbench"]["transactions_per_second"]
     lines = [
         f"PostgreSQL {figures['server']}, {durable}, {figures['processors']} processors",
-        f"{'pgbench TPC-B, 16 clients':32} {base:>8} transactions/s",
+        f"{'pgbench TPC-B, 16 clients':50} {base:>8} transactions/s",
     ]
     for name, case in figures["ledger"].items():
-        clients = f"{case['clients']} client{'s' if case['clients'] > 1 else ''}"
         rate, times = case["transfers_per_second"], case["times_pgbench"]
-        lines.append(f"{name + ', ' + clients:42} {rate:>8} transfers/s {times:>6} x pgbench")
+        lines.append(f"{name:50} {rate:>8} transfers/s {times:>6} x pgbench")
     lines.append(f"verification: {len(figures['findings']) or 'no'} findings")
     return "\n".join(lines)
 
@@ -162,28 +175,34 @@ async def _transfers_per_second(db: Database, actor: Actor, case: Case, seconds:
     done = 0
     began = time.perf_counter()
 
-    async def post_batches() -> None:
+    async def post_batches(client: int) -> None:
         nonlocal done
         while time.perf_counter() - began < seconds:
             batch = [
-                Transfer(new_number(), debit, credit, 1, ledger=1, code=1)
-                for debit, credit in _pairs(case.batch, hot=case.hot)
+                Transfer(new_number(), debit, credit, 1, ledger=1, code=1) for debit, credit in _pairs(case, client)
             ]
             results = await db.run(actor, lambda tx, batch=batch: ledger.post(tx, batch))  # type: ignore[misc]
             assert all(result.status.succeeded for result in results)
             done += len(results)
 
     async with asyncio.TaskGroup() as group:
-        for _ in range(case.clients):
-            group.create_task(post_batches())
+        for client in range(case.clients):
+            group.create_task(post_batches(client))
     return done / (time.perf_counter() - began)
 
 
-def _pairs(count: int, *, hot: bool) -> Iterator[tuple[int, int]]:
-    for _ in range(count):
-        debit = random.randint(2, _ACCOUNTS)  # noqa: S311 (spreads the load)
-        credit = 1 if hot else random.randint(1, _ACCOUNTS - 1)  # noqa: S311
-        yield debit, credit + (not hot and credit >= debit)
+def _pairs(case: Case, client: int) -> list[tuple[int, int]]:
+    """Return random pairs of different accounts, uniform over those of the client."""
+    size = _ACCOUNTS // case.clients if case.load is Load.APART else _ACCOUNTS
+    first = 1 + client * size if case.load is Load.APART else 1
+    if case.load is Load.HOT:
+        return [(randrange(2, _ACCOUNTS + 1), 1) for _ in range(case.batch)]
+    pairs = []
+    for _ in range(case.batch):
+        debit = randrange(size)
+        credit = (debit + randrange(1, size)) % size
+        pairs.append((first + debit, first + credit))
+    return pairs
 
 
 async def _pgbench_tps(pgbench: Path, dsn: str, seconds: float) -> float:
