@@ -170,9 +170,11 @@ class Client:
             headers.append(("Content-Type", "application/json"))
         payload = b"" if body is None else msgspec.json.encode(body)
         try:
-            return await self.http.send(Request(method, self.url + path, tuple(headers), payload), 10.0)
+            response = await self.http.send(Request(method, self.url + path, tuple(headers), payload), 10.0)
         except HttpError:
             return None
+        # Killed in the middle of its answer: that is none.
+        return None if response.truncated else response
 
     @staticmethod
     def _in_progress(response: Response) -> bool:
