@@ -12,6 +12,7 @@ import argparse
 import asyncio
 import contextlib
 import multiprocessing
+import os
 import shutil
 import tempfile
 import time
@@ -72,7 +73,7 @@ def receive(pipe: Connection) -> None:
 async def scratch_database() -> AsyncIterator[Database]:
     """Start a server of its own in a temporary directory."""
     directory = Path(tempfile.mkdtemp(prefix="shq"))
-    directory.chmod(0o711)
+    os.chmod(directory, 0o711)
     try:
         async with EmbeddedPostgres(directory / "postgres") as server:
             await server.ensure_database("bench")

@@ -41,7 +41,7 @@ def test_a_status_moves_only_where_it_may() -> None:
 def test_an_error_class_needs_a_code_and_an_error_status() -> None:
     with pytest.raises(TypeError):
 
-        class Wrong(ShanraqError, code="wrong", status=200):
+        class WrongError(ShanraqError, code="wrong", status=200):
             """No error status."""
 
 

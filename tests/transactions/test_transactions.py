@@ -132,8 +132,13 @@ async def test_a_batch_answers_each_request_as_if_it_were_alone(bank: Bank) -> N
         for one in results
     ]
     assert shown == [
-        ("executed", False), "AccountNotFoundError", ("failed", False), ("executed", True), "KeyReusedError", ("executed", False),
-    ]  # fmt: skip
+        ("executed", False),
+        "AccountNotFoundError",
+        ("failed", False),
+        ("executed", True),
+        "KeyReusedError",
+        ("executed", False),
+    ]
     assert await bank.balance(left.id) == (0, 0, 0)
     assert await bank.balance(right.id) == (100, 0, 0)
 

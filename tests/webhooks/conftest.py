@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -47,9 +48,7 @@ class Desk:
         self.policy = policy
         self.actor = partner_actor()
 
-    async def subscribe(
-        self, *event_types: str, actor: Actor | None = None, **attributes: object
-    ) -> tuple[Endpoint, str]:
+    async def subscribe(self, *event_types: str, actor: Actor | None = None, **attributes: Any) -> tuple[Endpoint, str]:
         """Add an endpoint for these types (all of them by default); return it with the text of its secret."""
         new = NewEndpoint(**{"url": self.receiver.url, "event_types": event_types or ("payment.*",), **attributes})  # type: ignore[arg-type]
         endpoint, secret = await webhooks.subscribe(
@@ -58,7 +57,9 @@ class Desk:
         await self.sequence()
         return endpoint, secret.text.reveal()
 
-    async def emit(self, type_name: str = "payment.completed", *, count: int = 1, actor: Actor | None = None) -> list[str]:
+    async def emit(
+        self, type_name: str = "payment.completed", *, count: int = 1, actor: Actor | None = None
+    ) -> list[str]:
         """Write events as a business transaction does."""
         async with self.db.begin(actor or self.actor) as tx:
             return [

@@ -116,7 +116,9 @@ async def test_failed_delivery_is_retried_under_the_same_id_on_schedule(desk: De
     assert await desk.findings() == []
 
 
-async def test_message_is_given_up_after_the_whole_schedule_and_the_partner_is_told(desk: Desk, clock: MovingClock) -> None:
+async def test_message_is_given_up_after_the_whole_schedule_and_the_partner_is_told(
+    desk: Desk, clock: MovingClock
+) -> None:
     endpoint, _ = await desk.subscribe()
     desk.receiver.default = Answer(503)
     (event_id,) = await desk.send()
@@ -225,7 +227,9 @@ async def test_receiver_may_abort_a_message(desk: Desk) -> None:
         (Answer(after_seconds=5), "read_timeout", None),
     ],
 )
-async def test_failures_are_logged_with_their_kind(desk: Desk, answer: Answer, error_code: str, status: int | None) -> None:
+async def test_failures_are_logged_with_their_kind(
+    desk: Desk, answer: Answer, error_code: str, status: int | None
+) -> None:
     endpoint, _ = await desk.subscribe(timeout_ms=1_000)
     desk.receiver.default = answer
     await desk.send()

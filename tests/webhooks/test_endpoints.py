@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import msgspec
 import pytest
@@ -76,7 +78,7 @@ async def test_snapshot_of_an_endpoint_holds_no_secret(desk: Desk) -> None:
     ],
 )
 async def test_attributes_outside_of_their_limits_are_refused(
-    desk: Desk, attributes: dict[str, object], error: type[Exception], field: str
+    desk: Desk, attributes: dict[str, Any], error: type[Exception], field: str
 ) -> None:
     with pytest.raises(error) as refusal:
         await desk.subscribe(**attributes)
@@ -86,7 +88,9 @@ async def test_attributes_outside_of_their_limits_are_refused(
 
 
 async def test_forbidden_url_and_header_are_refused(desk: Desk) -> None:
-    for attributes in ({"url": "ftp://example.com/"}, {"headers": {"Webhook-Id": "mine"}}):
+    cases: list[dict[str, Any]] = [{"url": "ftp://example.com/"}, {"headers": {"Webhook-Id": "mine"}}]
+
+    for attributes in cases:
         with pytest.raises(Exception, match=r".") as refusal:
             await desk.subscribe(**attributes)
         assert getattr(refusal.value, "status", 0) in (400, 422)
@@ -106,8 +110,8 @@ async def test_each_verb_needs_its_scope(desk: Desk, scope: str) -> None:
     actor = replace(desk.actor, scopes=desk.actor.scopes - {scope})
     new = NewEndpoint(url=desk.receiver.url, event_types=("*",), include_sensitive=True)
     change = EndpointChange(version=1, description="x")
-    guarded = {"keyring": desk.keyring, "policy": desk.policy}
-    verbs = {
+    guarded: dict[str, Any] = {"keyring": desk.keyring, "policy": desk.policy}
+    verbs: dict[str, list[Callable[[], Any]]] = {
         "webhooks:read": [
             lambda: webhooks.find_endpoint(desk.db, actor, endpoint.id),
             lambda: webhooks.list_endpoints(desk.db, actor, first_page()),
@@ -160,7 +164,7 @@ async def test_endpoint_of_another_partner_or_environment_does_not_exist(desk: D
 
 async def test_change_needs_the_version_it_was_read_at(desk: Desk) -> None:
     endpoint, _ = await desk.subscribe()
-    guarded = {"keyring": desk.keyring, "policy": desk.policy}
+    guarded: dict[str, Any] = {"keyring": desk.keyring, "policy": desk.policy}
     change = EndpointChange(version=1, event_types=("account.*",), headers={"X-New": "1"}, timeout_ms=2_000)
 
     changed = await webhooks.update_endpoint(desk.db, desk.actor, endpoint.id, change, **guarded)
@@ -177,9 +181,7 @@ async def test_changed_endpoint_is_used_for_the_next_delivery(desk: Desk) -> Non
     await desk.send()
     await desk.deliver()
     change = EndpointChange(version=1, headers={"X-Key": "second"})
-    await webhooks.update_endpoint(
-        desk.db, desk.actor, endpoint.id, change, keyring=desk.keyring, policy=desk.policy
-    )
+    await webhooks.update_endpoint(desk.db, desk.actor, endpoint.id, change, keyring=desk.keyring, policy=desk.policy)
     await desk.send()
 
     await desk.deliver()
@@ -189,7 +191,7 @@ async def test_changed_endpoint_is_used_for_the_next_delivery(desk: Desk) -> Non
 
 async def test_change_is_checked_like_a_new_endpoint(desk: Desk) -> None:
     endpoint, _ = await desk.subscribe("*", include_sensitive=True)
-    guarded = {"keyring": desk.keyring, "policy": desk.policy}
+    guarded: dict[str, Any] = {"keyring": desk.keyring, "policy": desk.policy}
     await webhooks.update_endpoint(
         desk.db, desk.actor, endpoint.id, EndpointChange(version=1, event_types=("fraud.*",)), **guarded
     )
@@ -379,8 +381,8 @@ async def _actions(desk: Desk) -> list[str]:
         return [row["action"] for row in await tx.rows("SELECT action FROM audit_entry")]
 
 
-async def _all(read: object) -> list[object]:
-    items: list[object] = []
+async def _all(read: object) -> list[Any]:
+    items: list[Any] = []
     cursor = None
     while True:
         page = await read(first_page(2, cursor))  # type: ignore[operator]

@@ -25,7 +25,21 @@ def attempt(status: int | None, error_code: str | None) -> AttemptRecord:
 
 def lane(failures: int, trips: int) -> Lane:
     return Lane(
-        "whk_1", "prt_1", Environment.SANDBOX, 1, 1, NOW, failures, trips, 1, "http://x", 15.0, DEFAULT_SCHEDULE, 16, None, ()
+        "whk_1",
+        "prt_1",
+        Environment.SANDBOX,
+        1,
+        1,
+        NOW,
+        failures,
+        trips,
+        1,
+        "http://x",
+        15.0,
+        DEFAULT_SCHEDULE,
+        16,
+        None,
+        (),
     )
 
 
@@ -75,7 +89,10 @@ def test_every_answer_leads_to_exactly_one_next_state(
 
 
 def test_endless_digits_in_retry_after_are_a_day_at_most() -> None:
-    delays = [retry_delay_seconds(5, status=503, retry_after=text, now=NOW) for text in ("9" * 5000, "0" * 5000 + "7", "0" * 50)]
+    delays = [
+        retry_delay_seconds(5, status=503, retry_after=text, now=NOW)
+        for text in ("9" * 5000, "0" * 5000 + "7", "0" * 50)
+    ]
 
     assert delays == [86_400, 7, 5]
 

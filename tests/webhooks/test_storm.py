@@ -49,7 +49,9 @@ async def storm(desk: Desk, clock: MovingClock, seed: int, steps: int) -> None:
         with contextlib.suppress(ShanraqError):
             if what < 0.08 and len(endpoints) < 8:
                 wanted = dice.choice((("*",), ("payment.*",), ("account.created", "payment.failed")))
-                endpoints.append((await desk.subscribe(*wanted, retry_schedule=(0, 1, 2), include_sensitive=dice.random() < 0.5))[0])
+                endpoints.append(
+                    (await desk.subscribe(*wanted, retry_schedule=(0, 1, 2), include_sensitive=dice.random() < 0.5))[0]
+                )
             elif what < 0.55:
                 await desk.emit(dice.choice(TYPES), count=dice.randint(1, 5))
             elif what < 0.75:
@@ -87,7 +89,8 @@ async def change(desk: Desk, dice: random.Random, endpoint: Endpoint) -> None:
     else:
         async with desk.db.begin(SYSTEM) as tx:
             event_id = await tx.value(
-                "SELECT event_id FROM event_outbox WHERE seq IS NOT NULL ORDER BY seq DESC OFFSET $1 LIMIT 1", dice.randint(0, 30)
+                "SELECT event_id FROM event_outbox WHERE seq IS NOT NULL ORDER BY seq DESC OFFSET $1 LIMIT 1",
+                dice.randint(0, 30),
             )
         if event_id:
             await webhooks.redeliver(desk.db, desk.actor, event_id, endpoint.id)

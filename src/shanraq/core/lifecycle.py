@@ -7,7 +7,6 @@ from typing import Self, TypeVar
 
 from shanraq.core.errors import ConflictError
 
-
 Status = TypeVar("Status", bound="Lifecycle")
 
 

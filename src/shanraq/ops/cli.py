@@ -272,6 +272,7 @@ def bench(name: str, *, seconds: float = 5.0) -> None:
 
 def main() -> None:
     """Run the command line; errors of ours end it with one sentence and exit code 1."""
+    log.configure("warning", json=False)
     try:
         app()
     except ShanraqError as error:

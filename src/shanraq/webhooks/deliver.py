@@ -167,7 +167,7 @@ class Courier:
                         if len(running) < self._lane_limit:
                             cargoes = await self._claim(self._lane_limit - len(running))
                     except Exception as error:
-                        log.error("webhook.claim_failed", error=type(error).__name__, exc_info=True)
+                        log.exception("webhook.claim_failed", error=type(error).__name__)
                         wait_seconds = slowest
                     for cargo in cargoes:
                         task = group.create_task(serve(cargo), name=f"lane {cargo.lane.endpoint_id}")
@@ -189,7 +189,7 @@ class Courier:
             try:
                 await sweep(self._db)
             except Exception as error:
-                log.error("webhook.sweep_failed", error=type(error).__name__, exc_info=True)
+                log.exception("webhook.sweep_failed", error=type(error).__name__)
 
     # Claim.
 
@@ -282,7 +282,7 @@ class Courier:
         except HttpError as error:
             error_code = error.error_code
         except Exception as error:
-            log.error("webhook.send_failed", endpoint_id=lane.endpoint_id, error=type(error).__name__, exc_info=True)
+            log.exception("webhook.send_failed", endpoint_id=lane.endpoint_id, error=type(error).__name__)
             error_code = "internal_error"
         timings = response.timings if response is not None else None
         text, truncated = _kept_body(response)
@@ -323,12 +323,11 @@ class Courier:
                 return await self._writer.do(group, cargo)
             except Exception as error:
                 remaining = deadline - asyncio.get_running_loop().time()
-                log.error(
+                log.exception(
                     "webhook.acknowledge_failed",
                     endpoint_id=lane.endpoint_id,
                     error=type(error).__name__,
                     remaining_seconds=round(remaining, 1),
-                    exc_info=True,
                 )
                 if remaining <= wait_seconds:
                     return None
@@ -383,7 +382,7 @@ class Courier:
         try:
             await self._acknowledged(owners)
         except Exception as error:
-            log.error("webhook.acknowledged_failed", error=type(error).__name__, exc_info=True)
+            log.exception("webhook.acknowledged_failed", error=type(error).__name__)
 
 
 @dataclass(frozen=True, slots=True)

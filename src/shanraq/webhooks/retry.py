@@ -62,7 +62,7 @@ def retry_delay_seconds(
 
 def breaker_seconds(trips: int) -> int:
     """Return how long an endpoint is left alone the n-th time in a row (from 1): 30 s, doubling up to 15 minutes."""
-    return min(_BREAKER_SECONDS * 2 ** min(trips - 1, 10), _BREAKER_SECONDS_LIMIT)
+    return min(_BREAKER_SECONDS << min(trips - 1, 10), _BREAKER_SECONDS_LIMIT)
 
 
 def _asked_seconds(text: str, now: datetime) -> float:

@@ -10,7 +10,7 @@ import msgspec
 
 from shanraq.core.actor import Environment
 from shanraq.core.db import Row, Tx
-from shanraq.core.ids import new_id, number_of
+from shanraq.core.ids import number_of
 from shanraq.events import Stamped
 from shanraq.webhooks.errors import EndpointNotFoundError, EndpointVersionError
 from shanraq.webhooks.matching import PING, is_sensitive, patterns_of
@@ -267,7 +267,8 @@ async def claim(tx: Tx, *, lanes: int, deliveries: int, lease_margin: timedelta)
                 ORDER BY due_at LIMIT $2 FOR NO KEY UPDATE SKIP LOCKED
            )
            UPDATE webhook_lane l
-              SET lease_until = $1::timestamptz + make_interval(secs => p.timeout_ms / 1000.0) + $3::interval, lease_token = gen_random_uuid()
+              SET lease_until = $1::timestamptz + make_interval(secs => p.timeout_ms / 1000.0) + $3::interval,
+                  lease_token = gen_random_uuid()
              FROM due JOIN webhook_endpoint p ON p.id = due.endpoint_id
             WHERE l.endpoint_id = due.endpoint_id
            RETURNING l.endpoint_id, l.partner_id, l.environment, l.lease_token, l.gen, l.failures, l.breaker_trips,
