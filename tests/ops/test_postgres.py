@@ -1,6 +1,6 @@
 """The embedded server: first and later starts, crashes, refusals, and what it does with the accounts of the system."""
 
-# ruff: noqa: ASYNC220, ASYNC230, ASYNC240 (the tests look at files and start programs; nothing else runs meanwhile)
+# ruff: noqa: ASYNC220, ASYNC230 (the tests look at files and start programs; nothing else runs meanwhile)
 from __future__ import annotations
 
 import asyncio

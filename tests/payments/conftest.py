@@ -65,8 +65,8 @@ class Shop:
         return await payments.recover(self.acquiring)
 
 
-@pytest.fixture
-async def shop(database: Database) -> Shop:
+async def open_shop(database: Database) -> Shop:
+    """Open a shop with a card on file."""
     bank, gateway, keyring = Bank(database), Gateway(), Keyring.generate()
     acquiring = payments.Acquiring(
         database, keyring, payments.Gateways({Environment.SANDBOX: {"fake": gateway}}), timedelta(seconds=30)
@@ -75,3 +75,8 @@ async def shop(database: Database) -> Shop:
         database, keyring, bank.actor, Pan(VISA), payments.NewCard(expiry_month=12, expiry_year=2031)
     )
     return Shop(bank, gateway, acquiring, await bank.account(), card.value)
+
+
+@pytest.fixture
+async def shop(database: Database) -> Shop:
+    return await open_shop(database)

@@ -8,7 +8,7 @@ from shanraq import audit, events
 from shanraq.core.actor import Actor
 from shanraq.core.db import Database, Tx
 from shanraq.webhooks import store
-from shanraq.webhooks.model import WRITE, DeliveryState, EndpointState
+from shanraq.webhooks.model import WRITE, DeliveryState, EndpointDeleted, EndpointState
 
 
 async def delete_endpoint(db: Database, actor: Actor, endpoint_id: str) -> None:
@@ -26,7 +26,10 @@ async def delete_endpoint(db: Database, actor: Actor, endpoint_id: str) -> None:
         canceled = await store.drop_queue(tx, endpoint_id, DeliveryState.CANCELED)
         await store.delete_secrets(tx, endpoint_id)
         events.emit(
-            tx, events.Event("webhook_endpoint.deleted", before.subject, {"id": endpoint_id, "canceled": canceled})
+            tx,
+            events.Event(
+                "webhook_endpoint.deleted", before.subject, EndpointDeleted(id=endpoint_id, canceled=canceled)
+            ),
         )
         audit.record(tx, "webhook_endpoint.deleted", endpoint_id, {"canceled": canceled})
 

@@ -33,6 +33,7 @@ from shanraq.webhooks.model import (
     DisabledReason,
     Endpoint,
     EndpointState,
+    ExhaustedMessage,
     message_id,
     subject_of,
 )
@@ -454,15 +455,15 @@ def _report_exhausted(tx: Tx, cargo: _Cargo) -> None:
         if not cargo.is_reported(outcome):
             continue
         event, endpoint_id = cargo.stamped[outcome.delivery.event_seq], cargo.lane.endpoint_id
-        message = {
-            "id": message_id(event.event_id, endpoint_id),
-            "event_id": event.event_id,
-            "event_type": event.type,
-            "endpoint_id": endpoint_id,
-            "attempts": outcome.attempt.number,
-            "status_code": outcome.attempt.status_code,
-            "error_code": outcome.attempt.error_code,
-        }
+        message = ExhaustedMessage(
+            id=message_id(event.event_id, endpoint_id),
+            event_id=event.event_id,
+            event_type=event.type,
+            endpoint_id=endpoint_id,
+            attempts=outcome.attempt.number,
+            status_code=outcome.attempt.status_code,
+            error_code=outcome.attempt.error_code,
+        )
         events.emit(
             tx, events.Event("message.exhausted", subject_of(endpoint_id), message), request_id=event.request_id
         )

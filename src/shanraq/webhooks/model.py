@@ -182,6 +182,31 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     truncated: bool
 
 
+class EndpointDeleted(msgspec.Struct, frozen=True, kw_only=True):
+    """What the deletion of an endpoint tells: how many waiting deliveries were cancelled with it."""
+
+    id: str
+    canceled: int
+
+
+class Ping(msgspec.Struct, frozen=True, kw_only=True):
+    """What a test delivery tells: the endpoint it is for."""
+
+    id: str
+
+
+class ExhaustedMessage(msgspec.Struct, frozen=True, kw_only=True):
+    """What is told of a message that was given up: which event, for which endpoint, and how its last attempt ended."""
+
+    id: str
+    event_id: str
+    event_type: str
+    endpoint_id: str
+    attempts: int
+    status_code: int | None
+    error_code: str | None
+
+
 def message_id(event_id: str, endpoint_id: str) -> str:
     """Return the `webhook-id`: one for each event and endpoint, so every retry and resend carries the same.
 

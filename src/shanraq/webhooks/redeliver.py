@@ -8,7 +8,7 @@ from shanraq.core.db import Database, Tx
 from shanraq.webhooks import store
 from shanraq.webhooks.errors import DeliveryNotFoundError, EndpointNotEnabledError, EventNotFoundError
 from shanraq.webhooks.matching import PING, matches
-from shanraq.webhooks.model import WRITE, Delivery
+from shanraq.webhooks.model import WRITE, Delivery, Ping
 
 
 async def redeliver(db: Database, actor: Actor, event_id: str, endpoint_id: str) -> Delivery:
@@ -53,6 +53,6 @@ async def send_test(db: Database, actor: Actor, endpoint_id: str) -> str:
         endpoint = await store.load(tx, endpoint_id, share=True)
         if not endpoint.state.takes_deliveries:
             raise EndpointNotEnabledError(field="endpoint_id")
-        return events.emit(tx, events.Event(PING, endpoint.subject, {"id": endpoint_id}))
+        return events.emit(tx, events.Event(PING, endpoint.subject, Ping(id=endpoint_id)))
 
     return await db.run(actor, work)
