@@ -241,9 +241,13 @@ async def forget(tx: Tx, before: datetime, *, limit: int = 10_000) -> int:
 async def _stored(tx: Tx, requests: Sequence[Request]) -> list[Row | None]:
     partner_id, environment = tx.actor.scope
     rows = await tx.rows(
-        """SELECT operation, key, fingerprint, state, answer FROM idempotency
-            WHERE partner_id = $1 AND environment = $2 AND (operation, key) IN (
-                SELECT * FROM unnest($3::text[], $4::text[]))""",
+        # One look by the primary key for each: a join may turn into a scan of the whole table while it is not analysed.
+        """SELECT i.operation, i.key, i.fingerprint, i.state, i.answer
+             FROM unnest($3::text[], $4::text[]) AS wanted(operation, key)
+            CROSS JOIN LATERAL (
+                SELECT * FROM idempotency i
+                 WHERE i.partner_id = $1 AND i.environment = $2 AND i.operation = wanted.operation AND i.key = wanted.key
+                 LIMIT 1) i""",
         partner_id,
         environment,
         [request.operation for request in requests],

@@ -251,7 +251,7 @@ def docs(folder: Path = Path()) -> None:
 
 @app.command
 def bench(name: str, *, seconds: float = 5.0) -> None:
-    """Measure, and print the ratio to pgbench of the same run: `ledger`, `api`, or `webhooks`.
+    """Measure, and print the ratio to pgbench of the same run: `ledger` or `api`.
 
     Parameters
     ----------

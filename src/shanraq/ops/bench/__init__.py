@@ -1,1 +1,39 @@
-"""Measurements: each returns its figures, with the foreign yardstick of the same run beside them."""
+"""Benchmarks: each prints ratios of two things measured in one run, on a server of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from rich.console import Console
+
+from shanraq.ops.bench.api import bench_api
+from shanraq.ops.bench.ledger import bench_ledger, render
+from shanraq.ops.bench.scratch import scratch
+
+Benchmark = Callable[[float, Console], Awaitable[dict[str, Any]]]
+
+
+async def _ledger(seconds: float, console: Console) -> dict[str, Any]:
+    async with scratch() as place:
+        figures = await bench_ledger(
+            place.dsn, place.dsn, place.pgbench, seconds=seconds, report=lambda step: console.print(f"[dim]{step}[/]")
+        )
+    console.print(render(figures))
+    return figures
+
+
+async def _api(seconds: float, console: Console) -> dict[str, Any]:
+    async with scratch() as place:
+        figures = await bench_api(place, seconds=seconds, report=lambda step: console.print(f"[dim]{step}[/]"))
+    base = figures["pgbench"]["transactions_per_second"]
+    console.print(f"{'pgbench TPC-B, 16 clients':32} {base:>7} transactions/s")
+    for name, case in figures["api"].items():
+        console.print(
+            f"{name:32} {case['requests_per_second']:>7} requests/s {case['times_pgbench']:>5} x pgbench,"
+            f" p50 {case['p50_milliseconds']} ms, p99 {case['p99_milliseconds']} ms"
+        )
+    return figures
+
+
+BENCHMARKS: dict[str, Benchmark] = {"ledger": _ledger, "api": _api}

@@ -8,40 +8,31 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
 import secrets
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from enum import Enum
 from pathlib import Path
 from random import Random
 from statistics import median
 from typing import Any, Final, NamedTuple
-from urllib.parse import parse_qs, unquote, urlsplit
 
 import asyncpg
 
 from shanraq import ledger
 from shanraq.core.actor import SYSTEM, Actor
 from shanraq.core.db import Database
-from shanraq.core.errors import UnavailableError
 from shanraq.core.ids import new_number
 from shanraq.ledger import Account, AccountFlags, Transfer
+from shanraq.ops.bench.pgbench import CLIENTS, clear, prepare, transactions_per_second
 
-PGBENCH_CLIENTS: Final = 16
 _ACCOUNTS: Final = 10_000
 _FUNDS: Final = 10**12
 # Spreads the load; the same in every run.
 _dice: Final = Random(1)  # noqa: S311
-_TPS: Final = re.compile(r"^tps = ([0-9.]+)", re.MULTILINE)
 
 Report = Callable[[str], None]
-
-
-class PgbenchError(UnavailableError, code="pgbench_failed", status=503):
-    """pgbench did not run."""
 
 
 class Load(Enum):
@@ -96,16 +87,16 @@ async def bench_ledger(
         figures = await _about(owner_dsn)
         actor = replace(SYSTEM, book=secrets.randbits(61) | 1 << 61)
         await _open_accounts(db, actor)
-        await _pgbench(pgbench, owner_dsn, "--initialize", f"--scale={scale}", "--quiet")
+        await prepare(pgbench, owner_dsn, scale)
         yardstick: list[float] = []
         ours: dict[str, list[float]] = {case.name: [] for case in cases}
         for turn in range(1, rounds + 1):
             report(f"round {turn} of {rounds}: pgbench")
-            yardstick.append(await _pgbench_tps(pgbench, owner_dsn, seconds))
+            yardstick.append(await transactions_per_second(pgbench, owner_dsn, seconds))
             for case in cases:
                 report(f"round {turn} of {rounds}: {case.name}")
                 ours[case.name].append(await _transfers_per_second(db, actor, case, seconds))
-        await _pgbench(pgbench, owner_dsn, "--initialize", "--init-steps=d", "--quiet")
+        await clear(pgbench, owner_dsn)
         report("verifying every entry")
         async with db.begin(actor) as tx:
             findings = await ledger.verify(tx)
@@ -114,7 +105,7 @@ async def bench_ledger(
     base = median(yardstick)
     return {
         **figures,
-        "pgbench": {"clients": PGBENCH_CLIENTS, "transactions_per_second": round(base), "runs": _rounded(yardstick)},
+        "pgbench": {"clients": CLIENTS, "transactions_per_second": round(base), "runs": _rounded(yardstick)},
         "ledger": {
             case.name: {
                 "batch": case.batch,
@@ -202,60 +193,6 @@ def _pairs(case: Case, client: int) -> list[tuple[int, int]]:
     debits = _dice.choices(range(size), k=case.batch)
     distances = _dice.choices(range(1, size), k=case.batch)
     return [(first + a, first + (a + b) % size) for a, b in zip(debits, distances, strict=True)]
-
-
-async def _pgbench_tps(pgbench: Path, dsn: str, seconds: float) -> float:
-    output = await _pgbench(
-        pgbench,
-        dsn,
-        "--no-vacuum",
-        "--protocol=prepared",
-        f"--client={PGBENCH_CLIENTS}",
-        f"--time={max(1, round(seconds))}",
-    )
-    found = _TPS.search(output)
-    if found is None:
-        raise PgbenchError("pgbench printed no tps")
-    return float(found[1])
-
-
-async def _pgbench(pgbench: Path, dsn: str, *arguments: str) -> str:
-    process = await asyncio.create_subprocess_exec(
-        pgbench,
-        *arguments,
-        env={**os.environ, **_environment(dsn)},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    with _ended(process):
-        output, errors = await asyncio.wait_for(process.communicate(), 600)
-    if process.returncode:
-        raise PgbenchError(errors.decode("utf-8", "replace").strip()[-500:])
-    return output.decode()
-
-
-@contextmanager
-def _ended(process: asyncio.subprocess.Process) -> Iterator[None]:
-    try:
-        yield
-    finally:
-        if process.returncode is None:
-            process.kill()
-
-
-def _environment(dsn: str) -> dict[str, str]:
-    """Say where the database is in the environment: an argument, and the password in it, can be read by every user."""
-    parts = urlsplit(dsn)
-    query = {key: values[-1] for key, values in parse_qs(parts.query).items()}
-    given = {
-        "PGHOST": query.get("host") or unquote(parts.hostname or ""),
-        "PGPORT": query.get("port") or str(parts.port or ""),
-        "PGUSER": unquote(parts.username or "") or query.get("user", ""),
-        "PGPASSWORD": unquote(parts.password or "") or query.get("password", ""),
-        "PGDATABASE": unquote(parts.path.lstrip("/")) or query.get("dbname", ""),
-        "PGSSLMODE": query.get("sslmode", ""),
-    }
-    return {name: value for name, value in given.items() if value}
 
 
 def _rounded(values: list[float]) -> list[int]:

@@ -55,7 +55,6 @@ CREATE UNIQUE INDEX event_outbox_event_id ON event_outbox (event_id);
 CREATE INDEX event_outbox_unstamped ON event_outbox (id) WHERE seq IS NULL;
 CREATE UNIQUE INDEX event_outbox_seq ON event_outbox (seq) WHERE seq IS NOT NULL;
 CREATE UNIQUE INDEX event_outbox_partner_seq ON event_outbox (partner_id, environment, partner_seq) WHERE partner_seq IS NOT NULL;
-CREATE INDEX event_outbox_subject ON event_outbox (partner_id, environment, subject);
 ALTER TABLE event_outbox ENABLE ROW LEVEL SECURITY;
 CREATE POLICY own ON event_outbox USING (visible(partner_id, environment));
 GRANT SELECT, INSERT ON event_outbox TO shanraq_app;
