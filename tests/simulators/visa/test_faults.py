@@ -196,7 +196,7 @@ async def test_stopping_does_not_wait_for_a_slow_answer(simulator: VisaSimulator
     simulator.fail_next("slow", seconds=60)
     waiting = asyncio.create_task(merchant.authorize())
     async with asyncio.timeout(5):
-        while not simulator.journal():  # noqa: ASYNC110 - the simulator has no event for it
+        while not simulator.journal():
             await asyncio.sleep(0.01)
 
     await asyncio.wait_for(simulator.stop(), 5)

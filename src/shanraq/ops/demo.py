@@ -1,0 +1,487 @@
+"""The demo: a partner's whole way through the platform over HTTP, on this machine, with nothing left behind.
+
+Every step checks what it did: amounts, statuses, the gateway's own journal, the ledger. A step that finds something else fails
+the demo with a sentence and exit code 1.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import os
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final, Self
+
+import msgspec
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from shanraq import partners
+from shanraq.core.actor import SYSTEM
+from shanraq.core.errors import ShanraqError
+from shanraq.core.http import HttpClient, HttpError, Request
+from shanraq.core.money import Money
+from shanraq.core.settings import Settings, VisaSettings
+from shanraq.ops.app import Platform
+from shanraq.ops.demo_receiver import Receiver
+from shanraq.ops.serve import Role, running
+from shanraq.ops.verify import verify_database
+
+_CARD: Final = "4111111111111111"
+_POOR_CARD: Final = "4000000204000006"  # the simulator answers INSUFFICIENT_FUND
+_LOST_AMOUNT: Final = 819_900  # 8199.00: the simulator takes the money and drops the connection
+_PATIENCE_SECONDS: Final = 30.0
+
+
+class StepError(Exception):
+    """A step found something else than it should."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A step that was taken."""
+
+    name: str
+    ok: bool
+    ms: float
+    detail: str
+
+
+def _expect(fact: object, sentence: str) -> None:
+    if not fact:
+        raise StepError(sentence)
+
+
+def _tenge(minor: int) -> str:
+    return str(Money.of(minor, "KZT"))
+
+
+@dataclass
+class Caller:
+    """Speaks HTTP with one set of credentials."""
+
+    url: str
+    http: HttpClient
+    authorization: str = ""
+
+    @classmethod
+    def with_key(cls, url: str, http: HttpClient, key_id: str, secret: str) -> Self:
+        """Return a caller with an API key."""
+        return cls(url, http, "Basic " + base64.b64encode(f"{key_id}:{secret}".encode()).decode())
+
+    async def send(self, method: str, path: str, body: object = None, key: str | None = None) -> tuple[int, Any, bool]:
+        """Return status, body and whether the answer was given before."""
+        headers = [("Authorization", self.authorization)] if self.authorization else []
+        if body is not None:
+            headers.append(("Content-Type", "application/json"))
+        if key is not None:
+            headers.append(("Idempotency-Key", key))
+        content = b"" if body is None else msgspec.json.encode(body)
+        response = await self.http.send(Request(method, self.url + path, tuple(headers), content), 15.0)
+        answer = msgspec.json.decode(response.body) if response.body else None
+        return response.status, answer, response.headers.get("Idempotent-Replayed") == "true"
+
+    async def call(self, method: str, path: str, body: object = None, key: str | None = None) -> Any:
+        """Return the body of an answer that must be a success."""
+        status, answer, _ = await self.send(method, path, body, key)
+        if status >= 300:
+            raise StepError(f"{method} {path} answered {status}: {answer}")
+        return answer
+
+
+@dataclass
+class Demo:
+    """What the steps know of each other."""
+
+    platform: Platform
+    url: str
+    http: HttpClient
+    receiver: Receiver
+    operators: dict[str, Caller] = field(default_factory=dict)
+    partner: Caller = field(init=False)
+    claim_token: str = ""
+    partner_id: str = ""
+    accounts: list[str] = field(default_factory=list)
+    cards: dict[str, str] = field(default_factory=dict)
+    payments: dict[str, str] = field(default_factory=dict)
+    totals: dict[str, Any] = field(default_factory=dict)
+
+    # Onboarding.
+
+    async def apply(self) -> str:
+        """Step 1: an operator writes the company's application down."""
+        for name in ("Aigerim", "Daniyar"):
+            async with self.platform.db.begin(SYSTEM) as tx:
+                _, token = await partners.create_operator(
+                    tx, self.platform.keyring, name, (partners.ONBOARD, partners.APPROVE, partners.READ)
+                )
+            self.operators[name] = Caller(self.url, self.http, f"Bearer {token.reveal()}")
+        application = {
+            "legal_name": "TOO Demo Market",
+            "country": "KZ",
+            "registration_number": "990340005977",
+            "contact_email": "pay@example.com",
+            "website": "https://example.com",
+        }
+        answer = await self.operators["Aigerim"].call("POST", "/v1/partners", application)
+        self.partner_id, self.claim_token = answer["partner"]["id"], answer["claim_token"]
+        return f"{self.partner_id} {answer['partner']['status']}"
+
+    async def approve(self) -> str:
+        """Step 2: another operator approves it; the same one may not."""
+        path = f"/v1/partners/{self.partner_id}/approve"
+        status, problem, _ = await self.operators["Aigerim"].send("POST", path)
+        _expect((status, problem["code"]) == (403, "four_eyes_required"), f"the same operator got {status}: {problem}")
+        approved = await self.operators["Daniyar"].call("POST", path)
+        _expect(approved["status"] == "approved", f"the partner is {approved['status']}")
+        return "the same operator was refused (four_eyes_required), another one approved"
+
+    async def claim(self) -> str:
+        """Step 3: the applicant takes the first API key, shown once."""
+        body = {"claim_token": self.claim_token}
+        anybody = Caller(self.url, self.http)
+        issued = await anybody.call("POST", "/v1/partner-applications/claim", body)
+        again, problem, _ = await anybody.send("POST", "/v1/partner-applications/claim", body)
+        _expect(again == 409, f"the claim worked twice: {problem}")
+        self.partner = Caller.with_key(self.url, self.http, issued["key"]["id"], issued["secret"])
+        return f"{issued['key']['id']} with {len(issued['key']['scopes'])} scopes; a second claim was refused"
+
+    async def configure(self) -> str:
+        """Step 4: preferences and a webhook endpoint."""
+        await self.partner.call("PUT", "/v1/partner/preferences", {"statement_descriptor": "DEMO MARKET"})
+        endpoint = await self.partner.call(
+            "POST", "/v1/webhook-endpoints", {"url": self.receiver.url, "event_types": ["*"]}
+        )
+        self.receiver.secret = endpoint["secret"]["secret"]
+        return f"{endpoint['endpoint']['id']} -> {self.receiver.url}"
+
+    async def certify(self) -> str:
+        """Step 5 begins: the certification run observes what follows."""
+        run = await self.partner.call("POST", "/v1/partner/certification")
+        return f"{run['id']}: {len(run['checks'])} checks to be observed"
+
+    # Money.
+
+    async def open_accounts(self) -> str:
+        """Two customers, two accounts in tenge."""
+        for given_name, reference in (("Aisulu", "customer-1"), ("Timur", "customer-2")):
+            person = {"kind": "person", "given_name": given_name, "family_name": "Testov"}
+            customer = await self.partner.call("POST", "/v1/customers", {"details": person, "reference": reference})
+            account = await self.partner.call(
+                "POST", "/v1/accounts", {"currency": "KZT", "customer_id": customer["id"]}
+            )
+            self.accounts.append(account["id"])
+        return ", ".join(self.accounts)
+
+    async def tokenize(self) -> str:
+        """Cards become tokens; the numbers stay in the vault."""
+        year = datetime.now(UTC).year + 3
+        for name, number in (("visa", _CARD), ("poor", _POOR_CARD)):
+            card = {"number": number, "expiry_month": 12, "expiry_year": year}
+            method = await self.partner.call("POST", "/v1/payment-methods", card, f"card-{name}")
+            _expect(number not in str(method), "the answer shows the card number")
+            self.cards[name] = method["id"]
+        return f"{self.cards['visa']} ({_CARD[:6]}xxxxxx{_CARD[-4:]})"
+
+    async def authorize(self) -> str:
+        """Authorise 15 000.00 KZT."""
+        payment = await self._pay("first", 1_500_000)
+        _expect(payment["status"] == "authorized", f"the payment is {payment['status']}")
+        self.payments["first"] = payment["id"]
+        await self._balance(0, posted=0, incoming=1_500_000)
+        return f"{payment['id']}: {_tenge(payment['amount_authorized'])} held"
+
+    async def capture(self) -> str:
+        """Capture it."""
+        payment = await self.partner.call("POST", f"/v1/payments/{self.payments['first']}/capture", {}, "capture-first")
+        _expect(payment["status"] == "captured", f"the payment is {payment['status']}")
+        await self._balance(0, posted=1_500_000)
+        return f"{_tenge(payment['amount_captured'])} on the account"
+
+    async def refund(self) -> str:
+        """Refund 5 000.00 KZT of it."""
+        path = f"/v1/payments/{self.payments['first']}/refund"
+        payment = await self.partner.call("POST", path, {"amount": 500_000}, "refund-first")
+        _expect(
+            (payment["status"], payment["amount_refunded"]) == ("partially_refunded", 500_000),
+            f"the payment is {payment['status']}, {payment['amount_refunded']} refunded",
+        )
+        await self._balance(0, posted=1_000_000)
+        return f"{_tenge(500_000)} back to the card"
+
+    async def decline(self) -> str:
+        """A card without money: the decline is the payment's outcome."""
+        payment = await self._pay("declined", 200_000, card="poor")
+        failure = payment["failure"] or {}
+        _expect(
+            (payment["status"], failure.get("code")) == ("failed", "insufficient_funds"),
+            f"the payment is {payment['status']}: {failure}",
+        )
+        await self._balance(0, posted=1_000_000)
+        return f"{failure['code']} ({failure['kind']}; advice: {failure['advice']})"
+
+    async def lose_answer(self) -> str:
+        """The gateway takes the money and the answer is lost: found again, charged once."""
+        payment = await self._pay("lost", _LOST_AMOUNT)
+        _expect(payment["status"] == "authorizing", f"a lost answer made the payment {payment['status']}")
+        began = time.monotonic()
+        while payment["status"] == "authorizing":
+            _expect(time.monotonic() - began < _PATIENCE_SECONDS, "the lost payment was not recovered in time")
+            await asyncio.sleep(0.1)
+            payment = await self.partner.call("GET", f"/v1/payments/{payment['id']}")
+        took = time.monotonic() - began
+        _expect(payment["status"] == "authorized", f"recovery made the payment {payment['status']}")
+        self._charged_once(payment["id"])
+        captured = await self.partner.call("POST", f"/v1/payments/{payment['id']}/capture", {}, "capture-lost")
+        _expect(captured["status"] == "captured", f"the capture left it {captured['status']}")
+        await self._balance(0, posted=1_000_000 + _LOST_AMOUNT)
+        return f"authorizing -> authorized after {took:.1f} s, charged once, captured"
+
+    async def repeat(self) -> str:
+        """The same request twice with one key."""
+        body = self._payment(300_000)
+        first, payment, before = await self.partner.send("POST", "/v1/payments", body, "twice")
+        second, again, replayed = await self.partner.send("POST", "/v1/payments", body, "twice")
+        _expect((first, second) == (201, 201), f"the answers were {first} and {second}")
+        _expect(not before and replayed, "the second answer is not marked as a replay")
+        _expect(payment["id"] == again["id"], "two payments were made")
+        self._charged_once(payment["id"])
+        changed, problem, _ = await self.partner.send("POST", "/v1/payments", {**body, "amount": 300_001}, "twice")
+        _expect(problem["code"] == "idempotency_key_reused", f"another body under the key got {changed}")
+        voided = await self.partner.call("POST", f"/v1/payments/{payment['id']}/void", None, "void-twice")
+        _expect(voided["status"] == "voided", f"the void left it {voided['status']}")
+        return "one payment, second answer replayed, another body refused; then voided"
+
+    async def transfer(self) -> str:
+        """P2P: one customer pays the other."""
+        body = {
+            "sender_account": self.accounts[0],
+            "recipient_account": self.accounts[1],
+            "amount": 250_000,
+            "currency": "KZT",
+        }
+        moved = await self.partner.call("POST", "/v1/p2p-transfers", body, "p2p")
+        _expect(moved["status"] == "completed", f"the transfer is {moved['status']}")
+        await self._balance(0, posted=1_000_000 + _LOST_AMOUNT - 250_000)
+        await self._balance(1, posted=250_000)
+        too_much = await self.partner.call("POST", "/v1/p2p-transfers", {**body, "amount": 10**12}, "p2p-too-much")
+        _expect(too_much["failure"] == "insufficient_funds", f"too much money: {too_much}")
+        return f"{_tenge(250_000)} moved; more than there is: insufficient_funds"
+
+    # Proof.
+
+    async def webhooks(self) -> str:
+        """Every event arrived, signed, and none is missing."""
+        began = time.monotonic()
+        while True:
+            feed = (await self.partner.call("GET", "/v1/events?limit=500"))["items"]
+            expected = [int(event["sequence"]) for event in feed]
+            first = next(int(event["sequence"]) for event in feed if event["type"] == "webhook_endpoint.created")
+            missing = {sequence for sequence in expected if sequence >= first} - set(self.receiver.sequences)
+            if not missing:
+                break
+            _expect(time.monotonic() - began < _PATIENCE_SECONDS, f"webhooks did not arrive: {sorted(missing)}")
+            await asyncio.sleep(0.1)
+        _expect(not self.receiver.rejected, f"signatures were not right: {Counter(self.receiver.rejected)}")
+        _expect(expected == list(range(1, len(expected) + 1)), "the feed of events has a gap")
+        self.totals |= {"events": len(expected), "webhooks": len(self.receiver.events)}
+        kinds = len({event["type"] for event in self.receiver.events})
+        return f"{len(self.receiver.events)} received, all signatures right, {kinds} types, no gap in {len(expected)} events"
+
+    async def go_live(self) -> str:
+        """Certification passed: the partner goes live and takes a live key."""
+        began = time.monotonic()
+        while True:
+            run = await self.partner.call("GET", "/v1/partner/certification")
+            if run["status"] == "passed":
+                break
+            missing = [check["check"] for check in run["checks"] if check["observation"] is None]
+            _expect(time.monotonic() - began < _PATIENCE_SECONDS, f"not observed: {', '.join(missing)}")
+            await asyncio.sleep(0.1)
+        partner = await self.partner.call("POST", "/v1/partner/go-live")
+        _expect(partner["status"] == "live", f"the partner is {partner['status']}")
+        new = {"environment": "live", "scopes": ["accounts:read", "payments:read"], "name": "first live key"}
+        issued = await self.partner.call("POST", "/v1/api-keys", new)
+        live = Caller.with_key(self.url, self.http, issued["key"]["id"], issued["secret"])
+        seen = await live.call("GET", "/v1/accounts")
+        _expect(seen["items"] == [], "the live key sees the sandbox")
+        return f"{len(run['checks'])} checks passed, live key {issued['key']['id']}; it sees nothing of the sandbox"
+
+    async def compare(self) -> str:
+        """The gateway's own journal and our ledger agree to the tiyn."""
+        lines = self._journal()
+        taken = sum(line["amount_minor"] for line in lines if line["kind"] == "capture" and line["state"] != "VOIDED")
+        returned = sum(line["amount_minor"] for line in lines if line["kind"] == "refund" and line["state"] != "VOIDED")
+        held = [await self.partner.call("GET", f"/v1/accounts/{account}/balance") for account in self.accounts]
+        ours = sum(balance["posted"] for balance in held)
+        _expect(taken - returned == ours, f"the gateway says {taken - returned}, the ledger {ours}")
+        self.totals["balances"] = [balance["posted"] for balance in held]
+        return f"{_tenge(taken)} captured - {_tenge(returned)} refunded = {_tenge(ours)} on the accounts"
+
+    async def verify(self) -> str:
+        """Ledger and audit log prove right."""
+        findings = await verify_database(self.platform.db)
+        _expect(not findings, "; ".join(findings[:3]))
+        async with self.platform.db.begin(SYSTEM) as tx:
+            entries = await tx.value("SELECT count(*) FROM audit_entry")
+            transfers = await tx.value("SELECT count(*) FROM ledger_transfer")
+            payments = await tx.rows("SELECT status, count(*) AS n FROM payment GROUP BY status ORDER BY status")
+        self.totals |= {
+            "audit_entries": entries,
+            "ledger_transfers": transfers,
+            "payments": {row["status"]: row["n"] for row in payments},
+        }
+        return f"{transfers} ledger transfers balanced, {entries} audit entries unbroken"
+
+    # What the steps share.
+
+    def _payment(self, amount: int, card: str = "visa") -> dict[str, Any]:
+        return {
+            "payment_method_id": self.cards[card],
+            "account_id": self.accounts[0],
+            "amount": amount,
+            "currency": "KZT",
+            "security_code": "123",
+        }
+
+    async def _pay(self, key: str, amount: int, card: str = "visa") -> Any:
+        return await self.partner.call("POST", "/v1/payments", self._payment(amount, card), f"pay-{key}")
+
+    async def _balance(self, account: int, *, posted: int, incoming: int = 0) -> None:
+        found = await self.partner.call("GET", f"/v1/accounts/{self.accounts[account]}/balance")
+        _expect(
+            (found["posted"], found["incoming"]) == (posted, incoming),
+            f"the balance is {found['posted']} (+{found['incoming']}), not {posted} (+{incoming})",
+        )
+
+    def _journal(self) -> list[dict[str, Any]]:
+        assert self.platform.visa_simulator is not None
+        return self.platform.visa_simulator.journal()
+
+    def _charged_once(self, payment_id: str) -> None:
+        lines = [line for line in self._journal() if line["code"] == payment_id and line["kind"] == "authorization"]
+        _expect(len(lines) == 1, f"the gateway has {len(lines)} authorisations of {payment_id}")
+
+
+def _steps(demo: Demo) -> list[tuple[str, Callable[[], Awaitable[str]]]]:
+    return [
+        ("onboarding 1/5: apply", demo.apply),
+        ("onboarding 2/5: approve, four eyes", demo.approve),
+        ("onboarding 3/5: API key and secret", demo.claim),
+        ("onboarding 4/5: preferences and webhook endpoint", demo.configure),
+        ("onboarding 5/5: certification begins", demo.certify),
+        ("two customers, two accounts", demo.open_accounts),
+        ("card becomes a token", demo.tokenize),
+        ("authorise 15 000.00 KZT", demo.authorize),
+        ("capture", demo.capture),
+        ("refund 5 000.00 KZT", demo.refund),
+        ("a decline", demo.decline),
+        ("a lost answer recovers", demo.lose_answer),
+        ("the same request twice", demo.repeat),
+        ("P2P transfer", demo.transfer),
+        ("webhooks received and verified", demo.webhooks),
+        ("certified, live", demo.go_live),
+        ("gateway and ledger agree", demo.compare),
+        ("ledger and audit verified", demo.verify),
+    ]
+
+
+async def run_demo(*, as_json: bool) -> int:
+    """Run the demo and return the exit code; everything it started is stopped and its directory deleted, however it ends."""
+    console = Console(stderr=as_json, quiet=as_json, highlight=False)
+    began = time.perf_counter()
+    steps: list[Step] = []
+    totals: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory(prefix="shanraq-demo-") as folder:
+        os.chmod(folder, 0o711)  # noqa: S103 (the account the server runs under may enter, not list)
+        async with AsyncExitStack() as stack:
+            try:
+                demo = await _taken(
+                    steps, console, "start: PostgreSQL, simulator, worker, API", lambda: _start(stack, Path(folder))
+                )
+                for name, action in _steps(demo) if demo is not None else ():
+                    if await _taken(steps, console, name, action) is None:
+                        break
+                if demo is not None:
+                    totals = demo.totals
+            finally:
+                await _taken(steps, console, "stop", lambda: _stop(stack))
+    totals["ms"] = round((time.perf_counter() - began) * 1000)
+    ok = all(step.ok for step in steps)
+    if as_json:
+        report = {"ok": ok, "steps": [msgspec.to_builtins(step) for step in steps], "totals": totals}
+        sys.stdout.write(msgspec.json.encode(report).decode() + "\n")
+    else:
+        _show(console, totals, ok=ok)
+    return 0 if ok else 1
+
+
+async def _start(stack: AsyncExitStack, folder: Path) -> Demo:
+    receiver = Receiver()
+    await receiver.start()
+    stack.push_async_callback(receiver.stop)
+    settings = Settings(
+        data_dir=str(folder),
+        port=0,
+        webhook_allow_cidrs=("127.0.0.1/32",),
+        webhook_allow_ports=(receiver.port,),
+        recover_after_seconds=2.0,
+        recover_interval_seconds=0.1,
+        public_rate_limit_burst=1000,
+        visa_sandbox=VisaSettings(timeout_seconds=1.5, index_lag_seconds=0.5),
+    )
+    now = await stack.enter_async_context(running(settings, frozenset(Role)))
+    http = HttpClient()
+    stack.push_async_callback(http.close)
+    return Demo(now.platform, now.url, http, receiver)
+
+
+async def _stop(stack: AsyncExitStack) -> str:
+    await stack.aclose()
+    return "everything stopped, the directory deleted"
+
+
+async def _taken(steps: list[Step], console: Console, name: str, action: Callable[[], Awaitable[Any]]) -> Any:
+    """Take a step and note it; None if it failed."""
+    began = time.perf_counter()
+    result: Any = None
+    with console.status(f"[bold]{escape(name)}[/]"):
+        try:
+            result = await action()
+            ok, detail = True, result if isinstance(result, str) else getattr(result, "url", "")
+        except (StepError, ShanraqError, HttpError, OSError) as error:
+            ok, detail = False, str(error)
+    step = Step(name, ok, round((time.perf_counter() - began) * 1000, 1), detail)
+    steps.append(step)
+    mark = "[bold green]ok[/]  " if ok else "[bold red]FAIL[/]"
+    console.print(f"{mark} [bold]{escape(name)}[/]  [dim]{step.ms:.0f} ms[/]")
+    if detail:
+        console.print(f"       [dim]{escape(detail)}[/]", soft_wrap=True)
+    return result if ok else None
+
+
+def _show(console: Console, totals: dict[str, Any], *, ok: bool) -> None:
+    table = Table(show_header=False, box=None, padding=(0, 2))
+    for index, balance in enumerate(totals.get("balances", ()), 1):
+        table.add_row(f"balance of customer {index}", _tenge(balance))
+    for status, count in totals.get("payments", {}).items():
+        table.add_row(f"payments {status}", str(count))
+    for name in ("ledger_transfers", "events", "webhooks", "audit_entries"):
+        if name in totals:
+            table.add_row(name.replace("_", " "), str(totals[name]))
+    table.add_row("time", f"{totals['ms'] / 1000:.1f} s")
+    console.print()
+    console.print(table)
+    if ok:
+        console.print("\n[bold green]It works.[/] Next: [bold]make run[/], then http://127.0.0.1:8080/explorer")
+    else:
+        console.print("\n[bold red]The demo failed.[/] The step marked FAIL says why.")
