@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import jsonschema
@@ -47,8 +46,8 @@ def test_every_event_type_has_a_valid_schema(type_name: str) -> None:
 
 
 @pytest.fixture
-async def shop(database: Database) -> AsyncIterator[Shop]:
-    yield await open_shop(database)
+async def shop(database: Database) -> Shop:
+    return await open_shop(database)
 
 
 async def test_events_really_emitted_fit_their_schema(shop: Shop) -> None:
