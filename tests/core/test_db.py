@@ -18,6 +18,7 @@ from shanraq.core.db import (
     Database,
     DatabaseUnavailableError,
     Tx,
+    UnstorableTextError,
     assert_no_transaction,
     chunks,
 )
@@ -436,3 +437,13 @@ async def test_a_commit_without_answer_has_an_unknown_outcome(database: Database
 def test_chunks_cut_without_loss() -> None:
     assert list(chunks([1, 2, 3, 4, 5], 2)) == [[1, 2], [3, 4], [5]]
     assert list(chunks([], 2)) == []
+
+
+async def test_a_text_that_cannot_be_stored_is_refused_and_changes_nothing(database: Database) -> None:
+    with pytest.raises(UnstorableTextError):
+        async with database.begin(partner()) as tx:
+            await tx.execute("INSERT INTO partner_stream VALUES ('prt_1', 'sandbox', 1)")
+            await tx.value("SELECT $1::text", "a\x00b")
+
+    async with database.begin(partner()) as tx:
+        assert await tx.value("SELECT count(*) FROM partner_stream") == 0

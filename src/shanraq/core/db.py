@@ -23,7 +23,7 @@ import asyncpg
 import msgspec
 
 from shanraq.core.actor import Actor, ActorKind
-from shanraq.core.errors import ConflictError, UnavailableError
+from shanraq.core.errors import ConflictError, InvalidInputError, UnavailableError
 
 T = TypeVar("T")
 Row = asyncpg.Record
@@ -44,11 +44,16 @@ CONNECTION_ERRORS: Final = (
     asyncio.TimeoutError,
 )
 _FATAL: Final = (asyncpg.AdminShutdownError, asyncpg.CrashShutdownError)
+_UNSTORABLE: Final = (asyncpg.CharacterNotInRepertoireError, asyncpg.UntranslatableCharacterError)
 _RERUN: Final = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError)
 
 
 class DatabaseUnavailableError(UnavailableError, code="database_unavailable", status=503):
     """The database cannot be reached; nothing was changed."""
+
+
+class UnstorableTextError(InvalidInputError, code="unstorable_text", status=400):
+    """A text holds U+0000, which cannot be stored or looked for; nothing was changed."""
 
 
 class CommitUnknownError(UnavailableError, code="outcome_unknown", status=503):
@@ -206,7 +211,7 @@ class Database:
         """Open a transaction for `actor`; commit at the end, roll back on an exception.
 
         Raises DatabaseUnavailableError before anything is done, CommitUnknownError when COMMIT got no answer,
-        ContendedError when PostgreSQL asked for a re-run.
+        ContendedError when PostgreSQL asked for a re-run, UnstorableTextError for a text with U+0000.
         """
         assert _current.get() is None, "transactions do not nest"
         try:
@@ -226,6 +231,8 @@ class Database:
                 await tx._flush()  # noqa: SLF001 (the two classes are one mechanism)
             except _RERUN as error:
                 raise ContendedError from error
+            except _UNSTORABLE as error:
+                raise UnstorableTextError from error
             except CONNECTION_ERRORS as error:
                 if _is_lost(connection) or isinstance(error, _FATAL):
                     raise DatabaseUnavailableError from error
