@@ -441,9 +441,9 @@ def test_chunks_cut_without_loss() -> None:
 
 async def test_a_text_that_cannot_be_stored_is_refused_and_changes_nothing(database: Database) -> None:
     with pytest.raises(UnstorableTextError):
-        async with database.begin(partner()) as tx:
+        async with database.begin(partner("prt_1")) as tx:
             await tx.execute("INSERT INTO partner_stream VALUES ('prt_1', 'sandbox', 1)")
             await tx.value("SELECT $1::text", "a\x00b")
 
-    async with database.begin(partner()) as tx:
+    async with database.begin(partner("prt_1")) as tx:
         assert await tx.value("SELECT count(*) FROM partner_stream") == 0

@@ -427,7 +427,7 @@ class _Chain:
             if transfer.pending_id:
                 del book.resolutions[transfer.pending_id]
         del entries[self.first_entry :]
-        book.newest_transfer_at = self.newest_transfer_at
+        pass
 
 
 def _evaluate_transfer(
@@ -607,7 +607,7 @@ def _resolve(
         return TransferStatus.PENDING_TRANSFER_ALREADY_VOIDED
     if resolution == EXPIRY:
         return TransferStatus.PENDING_TRANSFER_EXPIRED
-    if pending.timeout_seconds and pending.timestamp + pending.timeout_seconds * _NANOSECONDS < timestamp:
+    if pending.timeout_seconds and pending.timestamp + pending.timeout_seconds * _NANOSECONDS <= timestamp:
         return TransferStatus.PENDING_TRANSFER_EXPIRED
     if flags & _IMPORTED and (timestamp <= book.newest_transfer_at or timestamp in book.account_times):
         return TransferStatus.IMPORTED_EVENT_TIMESTAMP_MUST_NOT_REGRESS
