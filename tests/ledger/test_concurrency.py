@@ -120,3 +120,27 @@ async def test_no_account_appears_while_its_absence_is_being_reported(book: Book
 
     assert status is TransferStatus.CREDIT_ACCOUNT_NOT_FOUND
     assert later == [TransferStatus.ID_ALREADY_FAILED]
+
+
+async def test_no_hold_appears_while_its_absence_is_being_reported(book: Book, database: Database) -> None:
+    voiding = Transfer(2, pending_id=1, flags=TransferFlags.VOID_PENDING_TRANSFER.value)
+    reported, held = asyncio.Event(), asyncio.Event()
+
+    async def report() -> TransferStatus:
+        async with database.begin(book.actor) as tx:
+            (result,) = await ledger.post(tx, [voiding])
+            reported.set()
+            await asyncio.sleep(0.05)
+            assert not held.is_set()
+        return result.status
+
+    async def hold_and_void() -> list[TransferStatus]:
+        await reported.wait()
+        await book.post(transfer(1, SETTLEMENT, SHOP, 5, PENDING))
+        held.set()
+        return await book.post(voiding)
+
+    status, later = await asyncio.gather(report(), hold_and_void())
+
+    assert status is TransferStatus.PENDING_TRANSFER_NOT_FOUND
+    assert later == [TransferStatus.ID_ALREADY_FAILED]

@@ -74,6 +74,7 @@ async def test_a_changed_amount_is_found(number: int, busy: Book, owner: Any) ->
         "UPDATE ledger_account SET flags = flags | 32 WHERE seq > 0",
         "UPDATE ledger_account SET seq = seq + 1 WHERE flags = 2",
         "DELETE FROM ledger_account WHERE flags = 2",
+        "DELETE FROM ledger_account",
         "DELETE FROM ledger_hold",
         "INSERT INTO ledger_hold VALUES (7, '00000000-0000-0000-0000-000000000003', NULL)",
         "INSERT INTO ledger_hold VALUES (7, '00000000-0000-0000-0000-000000000002', NULL)",

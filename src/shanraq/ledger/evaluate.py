@@ -427,7 +427,7 @@ class _Chain:
             if transfer.pending_id:
                 del book.resolutions[transfer.pending_id]
         del entries[self.first_entry :]
-        pass
+        book.newest_transfer_at = self.newest_transfer_at
 
 
 def _evaluate_transfer(

@@ -187,8 +187,13 @@ def _simulated_visa(settings: VisaSettings, simulator: VisaSimulator) -> VisaAda
             timeout_seconds=settings.timeout_seconds,
             index_lag_seconds=settings.index_lag_seconds,
         ),
-        HttpClient(),
+        _gateway_client(),
     )
+
+
+def _gateway_client() -> HttpClient:
+    # Shorter than gateways keep idle connections: a POST on a dead one would be an unknown outcome.
+    return HttpClient(idle_seconds=15.0)
 
 
 def _visa(name: str, settings: VisaSettings) -> VisaAdapter:
@@ -211,7 +216,7 @@ def _visa(name: str, settings: VisaSettings) -> VisaAdapter:
             timeout_seconds=settings.timeout_seconds,
             index_lag_seconds=settings.index_lag_seconds,
         ),
-        HttpClient(),
+        _gateway_client(),
     )
 
 

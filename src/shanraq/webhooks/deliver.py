@@ -273,7 +273,7 @@ class Courier:
             "webhook-signature": signature_header(cargo.profile.keys, name, timestamp, body),
             "webhook-attempt": str(number),
         }
-        request = Request("POST", lane.url, (*sent.items(), *cargo.profile.headers), body)
+        request = Request("POST", lane.url, (*sent.items(), *cargo.profile.headers), body, replay_on_stale=True)
         clock = asyncio.get_running_loop().time
         started = clock()
         response: Response | None = None

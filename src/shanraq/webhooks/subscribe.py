@@ -80,7 +80,7 @@ async def subscribe(
 
 def check_endpoint(actor: Actor, environment: Environment, wanted: NewEndpoint, policy: GuardPolicy) -> NewEndpoint:
     """Return what is wanted if every attribute is within its limits; raise as `subscribe` does."""
-    check_url(wanted.url, environment, policy)
+    target = check_url(wanted.url, environment, policy)
     if wanted.include_sensitive:
         actor.require(SENSITIVE)
     if wanted.timeout_ms not in _TIMEOUT_MS:
@@ -93,6 +93,8 @@ def check_endpoint(actor: Actor, environment: Environment, wanted: NewEndpoint, 
         raise InvalidEndpointError("must not repeat a name", field="headers")
     return msgspec.structs.replace(
         wanted,
+        # A name beyond ASCII is kept as its A-labels: what is sent to is what was judged.
+        url=wanted.url if wanted.url.isascii() else target.url,
         event_types=check_event_types(wanted.event_types, include_sensitive=wanted.include_sensitive),
         retry_schedule=check_schedule(wanted.retry_schedule),
     )

@@ -149,8 +149,11 @@ class VisaAdapter:
             outcome: Outcome = Unknown(error.error_code) if error.sent else NotProcessed(UNREACHABLE, retryable=True)
             status = error.error_code
         else:
-            outcome = wire.outcome_of(command, response.status, response.body)
             status = str(response.status)
+            if response.truncated:
+                outcome = Unknown("the answer was cut off")
+            else:
+                outcome = wire.outcome_of(command, response.status, response.body)
         log.info(
             "visa.answered",
             operation=command.operation_id,
