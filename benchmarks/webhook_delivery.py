@@ -91,7 +91,12 @@ async def fill(db: Database, keyring: Keyring, port: int, *, endpoints: int, cou
     new = webhooks.NewEndpoint(url=f"http://127.0.0.1:{port}/hook", event_types=("payment.completed",))
     for _ in range(endpoints):
         await webhooks.subscribe(db, PARTNER, new, keyring=keyring, policy=policy)
-    data = {"id": "pay_01JDK7ZC3V0X2Q9M5R8T6W4Y1B", "amount": "1500000", "currency": "KZT", "note": "x" * 300}
+    data: dict[str, object] = {
+        "id": "pay_01JDK7ZC3V0X2Q9M5R8T6W4Y1B",
+        "amount": "1500000",
+        "currency": "KZT",
+        "note": "x" * 300,
+    }
     left = count // endpoints
     while left > 0:
         async with db.begin(PARTNER) as tx:

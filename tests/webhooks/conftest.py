@@ -50,7 +50,7 @@ class Desk:
 
     async def subscribe(self, *event_types: str, actor: Actor | None = None, **attributes: Any) -> tuple[Endpoint, str]:
         """Add an endpoint for these types (all of them by default); return it with the text of its secret."""
-        new = NewEndpoint(**{"url": self.receiver.url, "event_types": event_types or ("payment.*",), **attributes})  # type: ignore[arg-type]
+        new = NewEndpoint(**{"url": self.receiver.url, "event_types": event_types or ("payment.*",), **attributes})
         endpoint, secret = await webhooks.subscribe(
             self.db, actor or self.actor, new, keyring=self.keyring, policy=self.policy
         )

@@ -11,13 +11,14 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Answer:
-    """How to answer one request: after a while, with a status, headers and body, or by dropping the connection."""
+    """How to answer one request: after a while or an event, with a status, headers and body, or by hanging up."""
 
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
     after_seconds: float = 0.0
     drop: bool = False
+    once: asyncio.Event | None = None
 
 
 @dataclass(frozen=True)
@@ -100,6 +101,8 @@ class Receiver:
         self.most_under_way = max(self.most_under_way, self.under_way)
         try:
             await asyncio.sleep(answer.after_seconds)
+            if answer.once is not None:
+                await answer.once.wait()
         finally:
             self.under_way -= 1
         if answer.drop:

@@ -352,12 +352,14 @@ async def test_deleted_endpoint_cancels_its_queue_in_the_same_transaction(desk: 
 
 async def test_answer_to_a_request_under_way_counts_after_the_endpoint_was_deleted(desk: Desk) -> None:
     endpoint, _ = await desk.subscribe()
-    desk.receiver.answer(Answer(after_seconds=0.3))
+    deleted = asyncio.Event()
+    desk.receiver.answer(Answer(once=deleted))
     (event_id,) = await desk.send()
 
     delivering = asyncio.create_task(desk.deliver())
     await desk.receiver.arrived.wait()
     await webhooks.delete_endpoint(desk.db, desk.actor, endpoint.id)
+    deleted.set()
     await delivering
 
     delivery = await desk.delivery(event_id, endpoint)

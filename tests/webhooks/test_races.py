@@ -49,13 +49,15 @@ async def test_worker_killed_between_the_answer_and_the_acknowledge_loses_nothin
     (event_id,) = await desk.send()
     worker_db = await Database.connect(owner_dsn, clock=clock)
     owner = await asyncpg.connect(owner_dsn)
-    desk.receiver.answer(Answer(after_seconds=0.3))
+    locked = asyncio.Event()
+    desk.receiver.answer(Answer(once=locked))
     dying = asyncio.create_task(webhooks.deliver(worker_db, desk.client, keyring=desk.keyring))
     await desk.receiver.arrived.wait()
     # Whoever acknowledges must wait for the lane, and is killed there: the receiver has answered.
     block = owner.transaction()
     await block.start()
     await owner.execute("SELECT FROM webhook_lane FOR UPDATE")
+    locked.set()
     await _until_somebody_waits(owner_dsn)
 
     await owner.execute(
@@ -102,12 +104,14 @@ async def test_two_workers_at_once_deliver_everything_once(desk: Desk) -> None:
 async def test_late_acknowledge_of_a_worker_that_lost_its_lease_changes_nothing(desk: Desk, clock: MovingClock) -> None:
     endpoint, _ = await desk.subscribe()
     (event_id,) = await desk.send()
-    desk.receiver.answer(Answer(500, after_seconds=0.5))
+    overtaken = asyncio.Event()
+    desk.receiver.answer(Answer(500, once=overtaken))
     slow = asyncio.create_task(desk.deliver())
     await desk.receiver.arrived.wait()
     clock.move(seconds=PAST_THE_LEASE)
 
     quick = await desk.deliver()
+    overtaken.set()
     late = await slow
 
     assert (quick.succeeded, late.attempts) == (1, 0)
@@ -159,7 +163,7 @@ async def test_lane_wakes_for_what_is_enqueued_while_it_is_acknowledged(desk: De
             enqueued.set()
             await commit.wait()
 
-    desk.receiver.answer(Answer(after_seconds=0.3))
+    desk.receiver.answer(Answer(once=enqueued))
     delivering = asyncio.create_task(desk.deliver())
     await desk.receiver.arrived.wait()
     enqueuing = asyncio.create_task(enqueue())
@@ -240,8 +244,9 @@ _WAITING = """SELECT count(*) FROM pg_stat_activity
 
 async def _until_somebody_waits(dsn: str) -> None:
     connection = await asyncpg.connect(dsn)
-    while not await connection.fetchval(_WAITING):
-        await asyncio.sleep(0.01)
+    async with asyncio.timeout(20):
+        while not await connection.fetchval(_WAITING):
+            await asyncio.sleep(0.01)
     await connection.close()
 
 
@@ -252,5 +257,6 @@ async def _until_somebody_waits_in(desk: Desk) -> None:
 
 async def _until_somebody_waits_for(tx: Tx) -> None:
     # A role that is not a member sees other sessions' rows without their wait events, but locks are public.
-    while not await tx.value("SELECT count(*) FROM pg_locks WHERE NOT granted"):
-        await asyncio.sleep(0.01)
+    async with asyncio.timeout(20):
+        while not await tx.value("SELECT count(*) FROM pg_locks WHERE NOT granted"):
+            await asyncio.sleep(0.01)

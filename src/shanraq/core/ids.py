@@ -17,9 +17,13 @@ _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _VALUE = {char: index for index, char in enumerate(_ALPHABET)}
 _PAIRS = tuple(a + b for a in _ALPHABET for b in _ALPHABET)
 _RANDOM_BITS = 80
+_RANDOM_BYTES = 10
+_POOL_BYTES = 4000
 
 _lock = threading.Lock()
 _last = 0
+_pool = b""
+_used = 0
 
 
 class InvalidIdError(InvalidInputError, code="invalid_id", status=400):
@@ -28,12 +32,28 @@ class InvalidIdError(InvalidInputError, code="invalid_id", status=400):
 
 def new_number() -> int:
     """Return a new 128-bit number, greater than every number this process returned before."""
-    global _last
+    global _last, _pool, _used
     with _lock:
         number = (time.time_ns() // 1_000_000) << _RANDOM_BITS
-        number = number | int.from_bytes(os.urandom(10), "big") if number > _last else _last + 1
+        if number <= _last:
+            _last += 1
+            return _last
+        if _used >= len(_pool):
+            # The kernel is asked for the randomness of many ids at once.
+            _pool, _used = os.urandom(_POOL_BYTES), 0
+        number |= int.from_bytes(_pool[_used : _used + _RANDOM_BYTES], "big")
+        _used += _RANDOM_BYTES
         _last = number
     return number
+
+
+def _forget_pool() -> None:
+    global _pool
+    _pool = b""
+
+
+# A forked process must not repeat the ids of its parent.
+os.register_at_fork(after_in_child=_forget_pool)
 
 
 def new_id(prefix: str) -> str:

@@ -54,9 +54,10 @@ async def stamp(tx: Tx, *, limit: int = 1000) -> list[Stamped]:
     """
     if not await tx.value("SELECT pg_try_advisory_xact_lock($1)", _SEQUENCER_LOCK):
         return []
+    # Nobody else changes a row of the outbox, so a row stays where it was seen (ctid) until it is stamped here.
     rows = await tx.rows(
         """WITH fresh AS (
-               SELECT id, partner_id, environment FROM event_outbox WHERE seq IS NULL ORDER BY id LIMIT $1 FOR NO KEY UPDATE
+               SELECT ctid AS place, id, partner_id, environment FROM event_outbox WHERE seq IS NULL ORDER BY id LIMIT $1
            ), counted AS (
                SELECT partner_id, environment, count(*) AS n FROM fresh GROUP BY partner_id, environment
            ), moved AS (
@@ -65,14 +66,14 @@ async def stamp(tx: Tx, *, limit: int = 1000) -> list[Stamped]:
                ON CONFLICT (partner_id, environment) DO UPDATE SET last_seq = s.last_seq + excluded.last_seq
                RETURNING partner_id, environment, last_seq
            ), numbered AS (
-               SELECT f.id, nextval('event_seq') AS seq,
+               SELECT f.place, nextval('event_seq') AS seq,
                       m.last_seq - c.n + row_number() OVER (PARTITION BY f.partner_id, f.environment ORDER BY f.id)
                           AS partner_seq
                  FROM (SELECT * FROM fresh ORDER BY id) f
                  JOIN counted c USING (partner_id, environment) JOIN moved m USING (partner_id, environment)
                 ORDER BY f.id
            )
-           UPDATE event_outbox e SET seq = n.seq, partner_seq = n.partner_seq FROM numbered n WHERE e.id = n.id
+           UPDATE event_outbox e SET seq = n.seq, partner_seq = n.partner_seq FROM numbered n WHERE e.ctid = n.place
            RETURNING e.*""",
         limit,
     )

@@ -74,7 +74,9 @@ class Receiver:
         return headers, await reader.readexactly(length)
 
     def _judge(self, headers: list[tuple[str, str]], body: bytes) -> str:
-        rejection = webhooks.verify_signature(headers, body, [webhooks.parse_secret(self.secret)], int(time.time()))
+        key = webhooks.parse_secret(self.secret)
+        assert isinstance(key, webhooks.HmacSecret), "the endpoint was made with a shared secret"
+        rejection = webhooks.verify_signature(headers, body, [key], int(time.time()))
         if rejection is not None:
             self.rejected.append(rejection)
             return "401 Unauthorized"

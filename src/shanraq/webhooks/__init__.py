@@ -40,7 +40,7 @@ from shanraq.webhooks.model import (
 from shanraq.webhooks.pause import pause, resume
 from shanraq.webhooks.redeliver import redeliver, send_test
 from shanraq.webhooks.secret import rotate_secret, secret
-from shanraq.webhooks.signing import Rejection, SecretKind, parse_secret
+from shanraq.webhooks.signing import HmacSecret, Rejection, SecretKind, parse_secret
 from shanraq.webhooks.signing import verify as verify_signature
 from shanraq.webhooks.subscribe import subscribe
 from shanraq.webhooks.update import update_endpoint
@@ -69,6 +69,7 @@ __all__ = [
     "ExhaustedMessage",
     "GuardPolicy",
     "GuardedResolver",
+    "HmacSecret",
     "InvalidEndpointError",
     "InvalidScheduleError",
     "InvalidSecretError",

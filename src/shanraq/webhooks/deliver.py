@@ -153,7 +153,12 @@ class Courier:
         wait_seconds = quickest
 
         async def serve(cargo: _Cargo) -> None:
-            written = await self._carry(cargo)
+            try:
+                written = await self._carry(cargo)
+            except Exception:
+                # A mistake of ours with one endpoint must not stop the others; its lease runs out, and it is tried again.
+                log.exception("webhook.lane_failed", endpoint_id=cargo.lane.endpoint_id)
+                return
             if written is not None and written.more:
                 wake.set()
 
@@ -260,11 +265,8 @@ class Courier:
     async def _attempt(self, cargo: _Cargo, delivery: Claimed) -> Outcome:
         lane, body = cargo.lane, cargo.bodies[delivery.event_seq]
         at = self._db.clock()
-        name, timestamp, number = (
-            message_id(delivery.event_id, lane.endpoint_id),
-            int(at.timestamp()),
-            delivery.attempts + 1,
-        )
+        name, timestamp = message_id(delivery.event_id, lane.endpoint_id), int(at.timestamp())
+        number = delivery.attempts + 1
         sent = {
             "content-type": "application/json",
             "user-agent": _USER_AGENT,
@@ -277,11 +279,12 @@ class Courier:
         clock = asyncio.get_running_loop().time
         started = clock()
         response: Response | None = None
+        remote_address: str | None = None
         try:
             response = await self._client.send(request, timeout_seconds=lane.timeout_seconds)
-            error_code = error_of(response.status)
+            error_code, remote_address = error_of(response.status), response.remote_address
         except HttpError as error:
-            error_code = error.error_code
+            error_code, remote_address = error.error_code, error.remote_address
         except Exception as error:
             log.exception("webhook.send_failed", endpoint_id=lane.endpoint_id, error=type(error).__name__)
             error_code = "internal_error"
@@ -298,7 +301,7 @@ class Courier:
             tls_us=timings.tls_us if timings else None,
             first_byte_us=timings.first_byte_us if timings else None,
             total_us=int((clock() - started) * 1_000_000),
-            remote_address=response.remote_address if response is not None else None,
+            remote_address=remote_address,
             request_headers=msgspec.json.encode({**sent, "webhook-signature": "****", **cargo.profile.hidden_headers}),
             response_headers=_kept_headers(response.headers if response is not None else ()),
             response_body=text,

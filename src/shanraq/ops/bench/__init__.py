@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from rich.console import Console
@@ -11,7 +11,7 @@ from shanraq.ops.bench.api import bench_api
 from shanraq.ops.bench.ledger import bench_ledger, render
 from shanraq.ops.bench.scratch import scratch
 
-Benchmark = Callable[[float, Console], Awaitable[dict[str, Any]]]
+Benchmark = Callable[[float, Console], Coroutine[Any, Any, dict[str, Any]]]
 
 
 async def _ledger(seconds: float, console: Console) -> dict[str, Any]:

@@ -38,8 +38,8 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON idempotency TO shanraq_app;
 
 -- Events: written by the verb in its transaction; seq and partner_seq are stamped after commit by the one sequencer.
 CREATE TABLE event_outbox (
-    id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    event_id    text        NOT NULL,
+    id          bigint GENERATED ALWAYS AS IDENTITY,
+    event_id    text        PRIMARY KEY,
     partner_id  text        NOT NULL,
     environment text        NOT NULL CHECK (environment IN ('sandbox', 'live')),
     type        text        NOT NULL,
@@ -51,7 +51,6 @@ CREATE TABLE event_outbox (
     seq         bigint,
     partner_seq bigint
 );
-CREATE UNIQUE INDEX event_outbox_event_id ON event_outbox (event_id);
 CREATE INDEX event_outbox_unstamped ON event_outbox (id) WHERE seq IS NULL;
 CREATE UNIQUE INDEX event_outbox_seq ON event_outbox (seq) WHERE seq IS NOT NULL;
 CREATE UNIQUE INDEX event_outbox_partner_seq ON event_outbox (partner_id, environment, partner_seq) WHERE partner_seq IS NOT NULL;
@@ -120,6 +119,11 @@ CREATE FUNCTION audit_append(
 DECLARE
     head audit_lane;
     link bytea;
+    links bytea[] := '{}';
+    -- What all entries of the call have in common.
+    before bytea := hash_item(convert_to(partner, 'UTF8')) || hash_item(convert_to(env, 'UTF8'))
+                    || hash_item(convert_to(actor_id, 'UTF8'));
+    moment bytea := int8send((extract(epoch FROM instant) * 1000000)::bigint);
 BEGIN
     SELECT * INTO head FROM audit_lane LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED;
     IF NOT FOUND THEN
@@ -128,16 +132,15 @@ BEGIN
     link := head.hash;
     FOR i IN 1 .. cardinality(actions) LOOP
         link := sha256(
-            link || int2send(head.lane) || int8send(head.seq + i)
-            || int8send((extract(epoch FROM instant) * 1000000)::bigint)
-            || hash_item(convert_to(partner, 'UTF8')) || hash_item(convert_to(env, 'UTF8'))
-            || hash_item(convert_to(actor_id, 'UTF8')) || hash_item(convert_to(actions[i], 'UTF8'))
-            || hash_item(convert_to(subjects[i], 'UTF8')) || hash_item(convert_to(requests[i], 'UTF8'))
-            || hash_item(bodies[i])
+            link || int2send(head.lane) || int8send(head.seq + i) || moment || before
+            || hash_item(convert_to(actions[i], 'UTF8')) || hash_item(convert_to(subjects[i], 'UTF8'))
+            || hash_item(convert_to(requests[i], 'UTF8')) || hash_item(bodies[i])
         );
-        INSERT INTO audit_entry (lane, seq, at, partner_id, environment, actor, action, subject, request_id, details, hash)
-        VALUES (head.lane, head.seq + i, instant, partner, env, actor_id, actions[i], subjects[i], requests[i], bodies[i], link);
+        links := links || link;
     END LOOP;
+    INSERT INTO audit_entry (lane, seq, at, partner_id, environment, actor, action, subject, request_id, details, hash)
+    SELECT head.lane, head.seq + e.i, instant, partner, env, actor_id, e.action, e.subject, e.request, e.body, e.hash
+      FROM unnest(actions, subjects, requests, bodies, links) WITH ORDINALITY e(action, subject, request, body, hash, i);
     UPDATE audit_lane SET seq = head.seq + cardinality(actions), hash = link WHERE lane = head.lane;
     RETURN head.lane;
 END $$;
