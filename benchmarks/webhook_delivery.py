@@ -19,6 +19,7 @@ import time
 from collections.abc import AsyncIterator
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import cast
 
 import uvloop
 
@@ -43,8 +44,8 @@ class Sink(asyncio.Protocol):
         self._pending = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        # uvloop's transports are no subclasses of asyncio's.
+        self._transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
         self._pending += data
@@ -141,7 +142,7 @@ def main() -> None:
     """Read the arguments, start the receiver, measure."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--events", type=int, default=20_000, help="deliveries in all")
-    parser.add_argument("--endpoints", type=int, default=20)
+    parser.add_argument("--endpoints", type=int, default=20, choices=range(1, 101), metavar="1..100")
     parser.add_argument("--runs", type=int, default=3)
     arguments = parser.parse_args()
     log.configure("warning", json=False)

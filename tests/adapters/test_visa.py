@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import asyncio
 import io
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 
@@ -12,9 +13,9 @@ from shanraq.core import log
 from shanraq.core.http import HttpClient
 from shanraq.core.money import Money
 from shanraq.core.secret import Secret
-from shanraq.payments.adapter import NotProcessed
+from shanraq.payments.adapter import NotProcessed, OperationKind, Unknown
 from shanraq.simulators.visa import FaultKind, VisaCredentials, VisaSimulator
-from tests.conformance.adapter_suite import AdapterSuite
+from tests.conformance.adapter_suite import AdapterSuite, lost_of
 
 LAG_SECONDS = 0.15
 
@@ -69,10 +70,25 @@ class VisaWorld:
         )
 
     def captured(self, reference: str) -> int:
+        return self._sum(reference, lambda line: line["kind"] == "capture" or line["sale"])
+
+    def refunded(self, reference: str) -> int:
+        return self._sum(reference, lambda line: line["kind"] == "refund")
+
+    def held(self, reference: str) -> int:
+        authorized = sum(
+            int(line["amount_minor"])
+            for line in self.simulator.journal()
+            if line["code"] == reference and line["kind"] == "authorization"
+        )
+        reversed_ = self._sum(reference, lambda line: line["kind"] == "reversal")
+        return authorized - self.captured(reference) - reversed_
+
+    def _sum(self, reference: str, counts: Callable[[dict[str, Any]], bool]) -> int:
         return sum(
             int(line["amount_minor"])
             for line in self.simulator.journal()
-            if line["code"] == reference and line["kind"] == "capture" and line["state"] != "VOIDED"
+            if line["code"] == reference and line["state"] != "VOIDED" and counts(line)
         )
 
     async def index_catches_up(self) -> None:
@@ -106,6 +122,13 @@ async def adapter(world: VisaWorld) -> AsyncIterator[VisaAdapter]:
     await made.close()
 
 
+@pytest.fixture
+async def unreachable(world: VisaWorld) -> AsyncIterator[VisaAdapter]:
+    made = adapter_of(world, base_url="http://127.0.0.1:9")
+    yield made
+    await made.close()
+
+
 class TestVisa(AdapterSuite):
     """Visa over the CyberSource simulator, with real HTTP and real signatures."""
 
@@ -118,23 +141,23 @@ class TestVisa(AdapterSuite):
         assert isinstance(outcome, NotProcessed)
         assert (outcome.reason.kind, outcome.retryable, healthy) == ("configuration", False, False)
 
-    async def test_a_gateway_that_is_not_there_was_not_reached(self, world: VisaWorld) -> None:
-        nobody = adapter_of(world, base_url="http://127.0.0.1:9")
-        outcome = await nobody.authorize(self.command(world))
-        await nobody.close()
-
-        assert isinstance(outcome, NotProcessed)
-        assert outcome.retryable
-
     @pytest.mark.parametrize("minor", [815_001, 815_102, 815_203, 819_900])
     async def test_amounts_that_make_trouble_are_unknown(
         self, adapter: VisaAdapter, world: VisaWorld, minor: int
     ) -> None:
-        from shanraq.payments.adapter import Unknown
-
         outcome = await adapter.authorize(self.command(world, Money.of(minor, "KZT")))
 
         assert isinstance(outcome, Unknown)
+
+    async def test_a_request_repeated_on_the_way_counts_once_where_the_merchant_has_that(
+        self, adapter: VisaAdapter, world: VisaWorld
+    ) -> None:
+        world.simulator.idempotency = True
+        command = self.command(world)
+        first, second = await adapter.authorize(command), await adapter.authorize(command)
+
+        assert first == second
+        assert world.authorizations(command.reference) == 1
 
     async def test_no_card_data_or_secret_is_logged_or_shown(self, adapter: VisaAdapter, world: VisaWorld) -> None:
         stream = io.StringIO()
@@ -143,11 +166,16 @@ class TestVisa(AdapterSuite):
             await adapter.authorize(self.command(world))
             world.fail_next("garbage")
             await adapter.authorize(self.command(world))
+            lost = lost_of(self.command(world), OperationKind.AUTHORIZE, sale=True)
+            await adapter.inquire(lost)
+            await adapter.undo(lost)
         finally:
             log.configure("warning")
 
         shown = stream.getvalue() + repr(adapter) + repr(self.command(world))
-        assert "visa.answered" in shown
+        assert shown.count("visa.answered") == 4
+        assert lost.operation_id in shown
+        assert "Bearer" not in shown
         assert world.good_card not in shown
         assert world.simulator.credentials.secret not in shown
         assert "'123'" not in shown

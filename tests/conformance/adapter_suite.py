@@ -1,4 +1,7 @@
-"""What every payment adapter must do, whatever is behind it. A subclass gives the fixtures `adapter` and `world`."""
+"""What every payment adapter must do, whatever is behind it.
+
+A subclass gives the fixtures `adapter`, `world`, and `unreachable`: an adapter like the first, where nobody listens.
+"""
 
 from __future__ import annotations
 
@@ -51,7 +54,13 @@ class World(Protocol):
         """Return how many authorisations of this reference stand."""
 
     def captured(self, reference: str) -> int:
-        """Return what stands captured of this reference, in minor units."""
+        """Return what stands captured of this reference, sales included, in minor units."""
+
+    def refunded(self, reference: str) -> int:
+        """Return what stands refunded of this reference, in minor units."""
+
+    def held(self, reference: str) -> int:
+        """Return what stays held on the card for this reference, in minor units."""
 
     async def index_catches_up(self) -> None:
         """Wait until what happened can be found."""
@@ -152,6 +161,40 @@ class AdapterSuite:
             assert declined.reason.release
             assert declined.gateway_id
 
+    async def test_the_hold_of_a_risk_decline_can_be_released(self, adapter: Adapter, world: World) -> None:
+        if world.risk_declined_card is None:
+            return
+        command = self.command(world, number=world.risk_declined_card)
+        declined = await adapter.authorize(command)
+        assert isinstance(declined, Declined)
+
+        released = await adapter.reverse(Reverse(operation_id(), command.reference, declined.gateway_id, AMOUNT))
+
+        assert isinstance(released, Approved), released
+        assert world.held(command.reference) == 0
+
+    async def test_lost_declines_and_reviews_are_found_as_such(self, adapter: Adapter, world: World) -> None:
+        declining, code = next(iter(world.declining_cards.items()))
+        expected: list[tuple[str | None, type, bool]] = [
+            (declining, Declined, False),
+            (world.review_card, InReview, False),
+            (world.risk_declined_card, Declined, True),
+        ]
+        for number, kind, release in expected:
+            if number is None:
+                continue
+            world.lose_next_answer(processed=True)
+            command = self.command(world, number=number)
+            assert isinstance(await adapter.authorize(command), Unknown)
+            await world.index_catches_up()
+
+            found = await adapter.inquire(lost_of(command, OperationKind.AUTHORIZE))
+
+            assert isinstance(found, kind), (number, found)
+            assert isinstance(found, Declined | InReview)
+            assert found.reason.release is release
+            assert number != declining or found.reason.code == code
+
     async def test_a_partial_approval_tells_how_much(self, adapter: Adapter, world: World) -> None:
         if world.partial_amount is None:
             return
@@ -191,17 +234,110 @@ class AdapterSuite:
         assert isinstance(undone, NotFound), undone
 
     async def test_undo_takes_a_lost_operation_back_once(self, adapter: Adapter, world: World) -> None:
-        for capture in (False, True):
+        for sale in (False, True):
             world.lose_next_answer(processed=True)
-            command = self.command(world, capture=capture)
+            command = self.command(world, capture=sale)
             await adapter.authorize(command)
-            lost = lost_of(command, OperationKind.AUTHORIZE, sale=capture)
+            lost = lost_of(command, OperationKind.AUTHORIZE, sale=sale)
 
-            first, second = await adapter.undo(lost), await adapter.undo(lost)
+            first = await adapter.undo(lost)
+            await world.index_catches_up()
+            second = await adapter.undo(lost)
 
             assert isinstance(first, Approved), first
-            assert not isinstance(second, Declined | InReview), second
+            assert isinstance(second, Approved | NotFound), second
             assert world.authorizations(command.reference) == 0
+            assert (world.captured(command.reference), world.held(command.reference)) == (0, 0)
+
+    async def test_what_was_taken_back_is_not_found_as_standing(self, adapter: Adapter, world: World) -> None:
+        for sale in (False, True):
+            world.lose_next_answer(processed=True)
+            command = self.command(world, capture=sale)
+            await adapter.authorize(command)
+            lost = lost_of(command, OperationKind.AUTHORIZE, sale=sale)
+            await adapter.undo(lost)
+            await world.index_catches_up()
+
+            found = await adapter.inquire(lost)
+
+            assert isinstance(found, NotFound), found
+
+    async def test_an_undo_whose_answer_is_lost_is_asked_again(self, adapter: Adapter, world: World) -> None:
+        for sale in (False, True):
+            world.lose_next_answer(processed=True)
+            command = self.command(world, capture=sale)
+            await adapter.authorize(command)
+            lost = lost_of(command, OperationKind.AUTHORIZE, sale=sale)
+            world.lose_next_answer(processed=True)
+
+            first = await adapter.undo(lost)
+            await world.index_catches_up()
+            second = await adapter.undo(lost)
+
+            assert isinstance(first, Unknown), first
+            assert isinstance(second, Approved), second
+            assert (world.captured(command.reference), world.held(command.reference)) == (0, 0)
+
+    async def test_a_lost_capture_is_taken_back_and_made_again(self, adapter: Adapter, world: World) -> None:
+        command, approved = await self.authorized(adapter, world)
+        capture = Capture(operation_id(), command.reference, approved.gateway_id, AMOUNT)
+        world.lose_next_answer(processed=True)
+        await adapter.capture(capture)
+
+        undone = await adapter.undo(lost_of(capture, OperationKind.CAPTURE))
+        stands = world.captured(command.reference)
+        again = await adapter.capture(replace(capture, operation_id=operation_id()))
+
+        assert isinstance(undone, Approved), undone
+        assert stands == 0
+        assert isinstance(again, Approved), again
+        assert world.captured(command.reference) == AMOUNT.minor
+
+    async def test_a_lost_refund_is_taken_back(self, adapter: Adapter, world: World) -> None:
+        command, _, capture = await self.captured(adapter, world)
+        refund = Refund(operation_id(), command.reference, capture.gateway_id, AMOUNT)
+        world.lose_next_answer(processed=True)
+        await adapter.refund(refund)
+
+        undone = await adapter.undo(lost_of(refund, OperationKind.REFUND))
+
+        assert isinstance(undone, Approved), undone
+        assert world.refunded(command.reference) == 0
+
+    async def test_a_void_and_a_reversal_cannot_be_taken_back(self, adapter: Adapter, world: World) -> None:
+        command, approved, capture = await self.captured(adapter, world)
+        void = Void(operation_id(), command.reference, OperationKind.CAPTURE, capture.gateway_id, AMOUNT)
+        reverse = Reverse(operation_id(), command.reference, approved.gateway_id, AMOUNT)
+        before = await adapter.undo(lost_of(void, OperationKind.VOID))
+        await adapter.void(void)
+        await adapter.reverse(reverse)
+        await world.index_catches_up()
+
+        undone = [
+            await adapter.undo(lost_of(void, OperationKind.VOID)),
+            await adapter.undo(lost_of(reverse, OperationKind.REVERSE)),
+        ]
+
+        assert isinstance(before, NotFound), before
+        assert [type(finding) for finding in undone] == [Unknown, Unknown]
+        assert (world.captured(command.reference), world.held(command.reference)) == (0, 0)
+
+    async def test_an_operation_that_arrived_twice_is_taken_back_whole(self, adapter: Adapter, world: World) -> None:
+        for sale in (False, True):
+            command = self.command(world, capture=sale)
+            await adapter.authorize(command)
+            await adapter.authorize(command)
+            lost = lost_of(command, OperationKind.AUTHORIZE, sale=sale)
+            await world.index_catches_up()
+
+            found = await adapter.inquire(lost)
+            undone = await adapter.undo(lost)
+            undone_again = await adapter.undo(lost)
+
+            assert isinstance(found, Approved | Unknown), found
+            assert isinstance(undone, Approved), undone
+            assert isinstance(undone_again, Approved | NotFound), undone_again
+            assert (world.captured(command.reference), world.held(command.reference)) == (0, 0)
 
     async def test_lost_captures_refunds_voids_and_reversals_are_found(self, adapter: Adapter, world: World) -> None:
         command, approved = await self.authorized(adapter, world)
@@ -223,11 +359,59 @@ class AdapterSuite:
         assert isinstance(await adapter.inquire(lost_of(refund, OperationKind.REFUND)), Approved)
         assert isinstance(await adapter.inquire(lost_of(reverse, OperationKind.REVERSE)), Approved)
 
+    async def test_a_lost_void_is_found(self, adapter: Adapter, world: World) -> None:
+        command, _, capture = await self.captured(adapter, world)
+        void = Void(operation_id(), command.reference, OperationKind.CAPTURE, capture.gateway_id, AMOUNT)
+        world.lose_next_answer(processed=True)
+        outcome = await adapter.void(void)
+        await world.index_catches_up()
+
+        found = await adapter.inquire(lost_of(void, OperationKind.VOID))
+
+        assert isinstance(outcome, Unknown), outcome
+        assert isinstance(found, Approved), found
+
+    async def test_an_inquiry_without_an_answer_finds_nothing_out(self, adapter: Adapter, world: World) -> None:
+        command, _ = await self.authorized(adapter, world)
+        await world.index_catches_up()
+        for kind in ("garbage", "http_502", "slow"):
+            world.fail_next(kind)
+            found = await adapter.inquire(lost_of(command, OperationKind.AUTHORIZE))
+
+            assert isinstance(found, Unknown), (kind, found)
+
+    async def test_who_cannot_be_reached_has_processed_nothing(self, unreachable: Adapter, world: World) -> None:
+        command = self.command(world)
+        outcome = await unreachable.authorize(command)
+        found = await unreachable.inquire(lost_of(command, OperationKind.AUTHORIZE))
+        undone = await unreachable.undo(lost_of(command, OperationKind.AUTHORIZE))
+
+        assert isinstance(outcome, NotProcessed), outcome
+        assert outcome.retryable
+        assert isinstance(found, Unknown), found
+        assert isinstance(undone, Unknown), undone
+        assert not await unreachable.healthy()
+
     async def test_troubled_answers_are_unknown(self, adapter: Adapter, world: World) -> None:
         for kind in ("garbage", "http_502", "slow"):
             world.fail_next(kind)
 
             assert isinstance(await adapter.authorize(self.command(world)), Unknown), kind
+
+    async def test_captures_at_once_take_no_more_than_was_authorised(self, adapter: Adapter, world: World) -> None:
+        command, approved = await self.authorized(adapter, world)
+        part = Money.of(450_000, "KZT")
+
+        outcomes = await asyncio.gather(
+            *(
+                adapter.capture(Capture(operation_id(), command.reference, approved.gateway_id, part, final=False))
+                for _ in range(10)
+            )
+        )
+
+        assert sum(isinstance(outcome, Approved) for outcome in outcomes) == 3
+        assert sum(isinstance(outcome, NotProcessed) for outcome in outcomes) == 7
+        assert world.captured(command.reference) == 3 * part.minor
 
     async def test_more_than_was_captured_cannot_be_refunded(self, adapter: Adapter, world: World) -> None:
         command, _, capture = await self.captured(adapter, world)

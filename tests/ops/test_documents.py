@@ -52,7 +52,14 @@ async def shop(database: Database) -> Shop:
 
 async def test_events_really_emitted_fit_their_schema(shop: Shop) -> None:
     db, keyring, bank = shop.bank.db, Keyring.generate(), shop.bank
-    await onboard(db, keyring)
+    issued = await onboard(db, keyring)
+    holder = await partners.authenticate(db, keyring, partners.BasicCredentials(issued.id, issued.secret))
+    rotated = await partners.rotate_key(db, keyring, holder, issued.id)
+    await partners.revoke_key(db, holder, rotated.id)
+    async with db.begin(SYSTEM) as tx:
+        _, token = await partners.create_operator(tx, keyring, "Operator", partners.OPERATOR_SCOPES)
+    operator = await partners.authenticate_operator(db, keyring, token)
+    await partners.suspend(db, operator, holder.partner_id, "a drill")
     payment = await shop.captured(1000)
     await shop.refund(payment.id, 300)
     await shop.void((await shop.authorize(500, "second")).value.id)
@@ -64,6 +71,7 @@ async def test_events_really_emitted_fit_their_schema(shop: Shop) -> None:
     moved = await p2p.transfer(db, bank.actor, "p", new)
     await p2p.roll_back(db, bank.actor, "b", moved.value.id)
     await accounts.suspend_account(db, bank.actor, sender.id)
+    await accounts.resume_account(db, bank.actor, sender.id)
     endpoint, _ = await webhooks.subscribe(
         db,
         bank.actor,
@@ -72,6 +80,7 @@ async def test_events_really_emitted_fit_their_schema(shop: Shop) -> None:
         policy=webhooks.GuardPolicy(),
     )
     await webhooks.send_test(db, bank.actor, endpoint.id)
+    await webhooks.pause(db, bank.actor, endpoint.id)
     await webhooks.delete_endpoint(db, bank.actor, endpoint.id)
 
     async with db.begin(SYSTEM) as tx:
@@ -83,6 +92,6 @@ async def test_events_really_emitted_fit_their_schema(shop: Shop) -> None:
         kind = documents.data_of(event.type)
         assert kind is not None, f"{event.type} is emitted and has no schema of its data"
         assert set(json.loads(event.data)) == set(kind.__struct_fields__), event.type
-    assert len(seen) >= 20, sorted(seen)
+    assert len(seen) >= 28, sorted(seen)
     assert partners.Partner is documents.data_of("partner.activated")
     assert payments.Payment is documents.data_of("refund.created")

@@ -11,7 +11,7 @@ from standardwebhooks import Webhook
 
 from shanraq import webhooks
 from shanraq.core.actor import SYSTEM, Environment
-from shanraq.webhooks import DeliveryState, EndpointState
+from shanraq.webhooks import DeliveryState, EndpointState, store
 from shanraq.webhooks.retry import DEFAULT_SCHEDULE
 from shanraq.webhooks.signing import Ed25519Secret
 from tests.webhooks.conftest import Desk, MovingClock, first_page, partner_actor
@@ -316,6 +316,35 @@ async def test_slow_endpoint_gives_back_what_was_not_begun(desk: Desk) -> None:
     desk.receiver.default = Answer()
     assert (await desk.deliver()).attempts == 4
     assert (await desk.lane(endpoint))["due_at"] is None
+
+
+async def test_many_endpoints_of_one_receiver_share_its_connections(desk: Desk) -> None:
+    for _ in range(80):
+        await desk.subscribe()
+    desk.receiver.default = Answer(after_seconds=0.005)
+    await desk.send(count=16)
+
+    done = await desk.deliver()
+
+    assert (done.attempts, done.succeeded) == (80 * 16, 80 * 16)
+    assert desk.receiver.most_under_way <= 32
+    assert await desk.findings() == []
+
+
+async def test_endpoint_whose_secret_does_not_open_stops_no_other(desk: Desk) -> None:
+    broken, _ = await desk.subscribe()
+    await desk.subscribe()
+    async with desk.db.begin(desk.actor) as tx:
+        await store.delete_secrets(tx, broken.id)
+        await store.insert_secret(
+            tx, broken.id, webhooks.SecretKind.HMAC, b"not sealed" * 20, datetime.now(UTC), "whs_1"
+        )
+    await desk.send()
+
+    done = await desk.deliver()
+
+    assert (done.attempts, done.succeeded) == (1, 1)
+    assert (await desk.lane(broken))["lease_token"] is not None
 
 
 async def test_paused_endpoint_keeps_its_queue(desk: Desk) -> None:

@@ -140,16 +140,22 @@ async def test_loop_tells_who_acknowledged(desk: Desk) -> None:
     assert told == [{("prt_1", Environment.SANDBOX): desk.receiver.ids[0]}]
 
 
-async def test_failure_of_who_is_told_does_not_stop_deliveries(desk: Desk) -> None:
+async def test_failure_of_who_is_told_stops_nothing_and_is_made_up_for(desk: Desk) -> None:
     await desk.subscribe()
+    told: list[Mapping[tuple[str, Environment], str]] = []
 
-    async def fail(_owners: Mapping[tuple[str, Environment], str]) -> None:
-        raise RuntimeError("deaf")
+    async def fail_once(owners: Mapping[tuple[str, Environment], str]) -> None:
+        told.append(owners)
+        if len(told) == 1:
+            raise RuntimeError("deaf")
 
-    async with running(desk, acknowledged=fail):
+    async with running(desk, acknowledged=fail_once):
         await desk.send()
         await arrived(desk, 1)
+        while not told:
+            await asyncio.sleep(0.01)
         await desk.send()
         await arrived(desk, 2)
 
     assert len(set(desk.receiver.ids)) == 2
+    assert [list(owners) for owners in told] == [[("prt_1", Environment.SANDBOX)]] * 2

@@ -206,6 +206,28 @@ async def test_events_fanned_out_while_an_endpoint_is_deleted_do_not_reach_it(de
     assert await desk.findings() == []
 
 
+async def test_answer_counts_though_the_endpoint_is_deleted_while_it_is_acknowledged(desk: Desk) -> None:
+    endpoint, _ = await desk.subscribe()
+    (event_id,) = await desk.send()
+    canceled = asyncio.Event()
+    desk.receiver.answer(Answer(once=canceled))
+    delivering = asyncio.create_task(desk.deliver())
+    await desk.receiver.arrived.wait()
+
+    async with desk.db.begin(desk.actor) as tx:
+        before = await store.load(tx, endpoint.id, lock=True)
+        await tx.execute("UPDATE webhook_endpoint SET state = 'deleted' WHERE id = $1", before.id)
+        await store.halt(tx, endpoint.id)
+        await store.drop_queue(tx, endpoint.id, DeliveryState.CANCELED)
+        canceled.set()
+        await _until_somebody_waits_for(tx)
+    await delivering
+
+    delivery = await desk.delivery(event_id, endpoint)
+    assert (delivery.state, delivery.attempts) == (DeliveryState.SUCCEEDED, 1)
+    assert await desk.findings() == []
+
+
 async def test_sweep_finds_a_sleeping_lane_and_wakes_it(desk: Desk) -> None:
     endpoint, _ = await desk.subscribe()
     await desk.send()

@@ -14,13 +14,17 @@ from shanraq import webhooks
 
 @dataclass
 class Receiver:
-    """A small HTTP server that answers 204 to what it can verify, 401 to what it cannot."""
+    """A small HTTP server that answers 204 to what it can verify, 401 to what it cannot.
 
-    secret: str = ""
-    events: list[dict[str, Any]] = field(default_factory=list)
+    `events` holds what arrived by event id, each once however often it came; `rejected` why something was refused.
+    """
+
+    events: dict[str, dict[str, Any]] = field(default_factory=dict)
     rejected: list[str] = field(default_factory=list)
-    seen: set[str] = field(default_factory=set)
     port: int = 0
+    _key: asyncio.Future[webhooks.HmacSecret] = field(
+        default_factory=lambda: asyncio.get_running_loop().create_future()
+    )
     _server: asyncio.Server | None = None
     _writers: set[asyncio.StreamWriter] = field(default_factory=set)
 
@@ -42,16 +46,17 @@ class Receiver:
                 writer.close()
             await self._server.wait_closed()
 
-    @property
-    def sequences(self) -> list[int]:
-        """Return the sequence numbers received, in order, each once."""
-        return sorted({int(event["sequence"]) for event in self.events})
+    def expect(self, secret: str) -> None:
+        """Verify with this secret from now on. What came before waits: the first event may overtake the answer with it."""
+        key = webhooks.parse_secret(secret)
+        assert isinstance(key, webhooks.HmacSecret), "the endpoint was made with a shared secret"
+        self._key.set_result(key)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._writers.add(writer)
         try:
             while request := await self._read(reader):
-                status = self._judge(*request)
+                status = self._judge(*request, await asyncio.shield(self._key))
                 writer.write(f"HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n".encode())
                 await writer.drain()
         except (ConnectionError, asyncio.IncompleteReadError):
@@ -73,15 +78,11 @@ class Receiver:
         length = next((int(value) for name, value in headers if name.lower() == "content-length"), 0)
         return headers, await reader.readexactly(length)
 
-    def _judge(self, headers: list[tuple[str, str]], body: bytes) -> str:
-        key = webhooks.parse_secret(self.secret)
-        assert isinstance(key, webhooks.HmacSecret), "the endpoint was made with a shared secret"
+    def _judge(self, headers: list[tuple[str, str]], body: bytes, key: webhooks.HmacSecret) -> str:
         rejection = webhooks.verify_signature(headers, body, [key], int(time.time()))
         if rejection is not None:
-            self.rejected.append(rejection)
+            self.rejected.append(str(rejection))
             return "401 Unauthorized"
-        message_id = next(value for name, value in headers if name.lower() == "webhook-id")
-        if message_id not in self.seen:
-            self.seen.add(message_id)
-            self.events.append(msgspec.json.decode(body))
+        event = msgspec.json.decode(body)
+        self.events[event["id"]] = event
         return "204 No Content"

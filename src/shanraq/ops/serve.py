@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
@@ -13,7 +13,7 @@ from typing import Any, Final
 import structlog
 import uvicorn
 
-from shanraq import partners
+from shanraq import partners, webhooks
 from shanraq.api import v1
 from shanraq.api.app import Edge, create_app
 from shanraq.api.health import Health
@@ -91,31 +91,18 @@ async def running(
         open_platform(settings, simulators=simulators, control_token=control_token, announce=announce) as platform,
         open_courier(platform) as courier,
     ):
-        worker: asyncio.Task[None] | None = None
         failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        if Role.WORKER in roles:
-            announce("starting the worker")
-            loops = Worker(
-                platform.db,
-                platform.acquiring,
-                courier,
-                platform.registry,
-                recover_interval_seconds=settings.recover_interval_seconds,
-            )
-            worker = asyncio.create_task(loops.run(), name="worker")
-            worker.add_done_callback(_reporter(failed))
-        announce("starting the HTTP server")
-        server, serving = await _listen(build_api(platform, routes=Role.API in roles), settings)
-        serving.add_done_callback(_reporter(failed))
-        try:
-            yield Running(platform, _url(server, settings.host), failed)
-        finally:
-            failed.cancel()
-            server.should_exit = True
-            await asyncio.wait([serving], timeout=_DRAIN_SECONDS)
-            if worker is not None:
-                worker.cancel()
-                await asyncio.wait([worker], timeout=_DRAIN_SECONDS)
+        app = build_api(platform, routes=Role.API in roles)
+        async with AsyncExitStack() as stack:
+            if Role.WORKER in roles:
+                announce("starting the worker")
+                await stack.enter_async_context(_working(platform, courier, failed))
+            announce("starting the HTTP server")
+            server = await stack.enter_async_context(_listening(app, settings, failed))
+            try:
+                yield Running(platform, _url(server, settings.host), failed)
+            finally:
+                failed.cancel()
 
 
 async def serve(
@@ -137,7 +124,28 @@ async def serve(
         announce("stopping")
 
 
-async def _listen(app: Edge, settings: Settings) -> tuple[_Server, asyncio.Task[None]]:
+@asynccontextmanager
+async def _working(
+    platform: Platform, courier: webhooks.Courier, failed: asyncio.Future[None]
+) -> AsyncIterator[asyncio.Task[None]]:
+    worker = Worker(
+        platform.db,
+        platform.acquiring,
+        courier,
+        platform.registry,
+        recover_interval_seconds=platform.settings.recover_interval_seconds,
+    )
+    working = asyncio.create_task(worker.run(), name="worker")
+    working.add_done_callback(_reporter(failed))
+    try:
+        yield working
+    finally:
+        working.cancel()
+        await asyncio.wait([working], timeout=_DRAIN_SECONDS)
+
+
+@asynccontextmanager
+async def _listening(app: Edge, settings: Settings, failed: asyncio.Future[None]) -> AsyncIterator[_Server]:
     config = uvicorn.Config(
         app,
         host=settings.host,
@@ -156,12 +164,17 @@ async def _listen(app: Edge, settings: Settings) -> tuple[_Server, asyncio.Task[
     )
     server = _Server(config)
     serving = asyncio.create_task(_serve(server), name="http")
-    while not server.started:
-        if serving.done():
-            serving.result()
-            raise AddressInUseError(f"cannot listen on {settings.host}:{settings.port}")
-        await asyncio.sleep(0.005)
-    return server, serving
+    try:
+        while not server.started:
+            if serving.done():
+                serving.result()
+                raise AddressInUseError(f"cannot listen on {settings.host}:{settings.port}")
+            await asyncio.sleep(0.005)
+        serving.add_done_callback(_reporter(failed))
+        yield server
+    finally:
+        server.should_exit = True
+        await asyncio.wait([serving], timeout=_DRAIN_SECONDS)
 
 
 async def _serve(server: _Server) -> None:

@@ -11,7 +11,6 @@ from shanraq import audit, events
 from shanraq.core.actor import Actor
 from shanraq.core.db import Database, Tx
 from shanraq.partners import store
-from shanraq.partners.cache import forget
 from shanraq.partners.errors import CertificationIncompleteError, CertificationNotFoundError, SandboxRequiredError
 from shanraq.partners.model import Check, Partner, PartnerStatus
 
@@ -43,7 +42,6 @@ async def go_live(db: Database, actor: Actor) -> Partner:
         return saved.partner
 
     partner = await db.run(actor, work)
-    forget(db)
     log.info("partner.activated", partner_id=partner.id)
     return partner
 

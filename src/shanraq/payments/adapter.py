@@ -98,7 +98,10 @@ class Unknown:
 
 @dataclass(frozen=True, slots=True)
 class NotFound:
-    """An inquiry or undo found no such operation. Proves nothing before the adapter's `settled_after`."""
+    """An inquiry or undo found no such operation, or one that was taken back before: nothing of it stands.
+
+    Proves nothing before the adapter's `settled_after`.
+    """
 
 
 Outcome = Approved | Declined | InReview | NotProcessed | Unknown
@@ -238,7 +241,10 @@ class Adapter(Protocol):
         """Look a lost operation up; changes nothing."""
 
     async def undo(self, lost: Lost) -> Finding:
-        """Take a lost operation back by its id: Approved means it happened and is now undone."""
+        """Take a lost operation back by its id, as often as asked: Approved means it happened and is now undone.
+
+        A void or reversal cannot be taken back: NotFound where it did not happen, else Unknown.
+        """
 
     async def healthy(self) -> bool:
         """Tell whether the other side answers."""

@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final, TypeAlias
+from weakref import WeakValueDictionary
 
 import msgspec
 import structlog
@@ -22,8 +23,8 @@ from shanraq import audit, events
 from shanraq.core.actor import SYSTEM, Environment
 from shanraq.core.batch import Batcher
 from shanraq.core.crypto import Keyring
-from shanraq.core.db import Database, Tx
-from shanraq.core.http import HttpClient, HttpError, Request, Response
+from shanraq.core.db import Database, Row, Tx
+from shanraq.core.http import HttpClient, HttpError, Request, Response, parse_url
 from shanraq.core.ids import new_id
 from shanraq.core.log import redacted
 from shanraq.webhooks import store
@@ -49,10 +50,16 @@ LEASE_MARGIN: Final = timedelta(seconds=15)
 """A lease is the endpoint's timeout and this: time to begin the claimed attempts, and to acknowledge them."""
 LANE_LIMIT: Final = 128
 BATCH_LIMIT: Final = 100
+ORIGIN_LIMIT: Final = 32
+"""Requests at once to one origin, over all endpoints there: as many as the client has connections for it.
+
+What waits longer than the time to begin stays in its queue: a shortage of ours is no failure of the receiver.
+"""
 _START_SECONDS: Final = 2.0
 _ACKNOWLEDGE_SECONDS: Final = 10.0
 _POLL_SECONDS: Final = (0.005, 1.0)
 _SWEEP_SECONDS: Final = 60.0
+_REPORT_SECONDS: Final = 1.0
 _PROFILE_LIMIT: Final = 10_000
 _KEPT_HEADERS_LIMIT: Final = 8_192
 _USER_AGENT: Final = f"Shanraq-Webhooks/{importlib.metadata.version('shanraq')}"
@@ -64,7 +71,7 @@ _OPERATIONAL: Final = ("webhook_endpoint.", "message.")
 
 Owner: TypeAlias = tuple[str, Environment]
 Acknowledged: TypeAlias = Callable[[Mapping[Owner, str]], Awaitable[None]]
-"""Called after deliveries succeeded, with the `webhook-id` of one of them for each partner and environment."""
+"""Called by the running loop after deliveries succeeded, with the `webhook-id` of one of them for each owner."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +91,7 @@ class _Profile:
     keys: tuple[SigningKey, ...]
     headers: tuple[tuple[str, str], ...]
     hidden_headers: Mapping[str, str]
+    origin: asyncio.Semaphore
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +138,10 @@ class Courier:
         self._lane_limit = lane_limit
         self._batch_limit = batch_limit
         self._profiles: dict[str, _Profile] = {}
+        self._origins: WeakValueDictionary[tuple[str, str, int], asyncio.Semaphore] = WeakValueDictionary()
         self._writer: Batcher[_Cargo, _Written] = Batcher(self._write)
+        self._news: dict[Owner, str] = {}
+        self._has_news = asyncio.Event()
         self._stopping = False
 
     async def round(self) -> Round:
@@ -166,6 +177,7 @@ class Courier:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._watch(stop, wake), name="webhooks watch")
                 group.create_task(self._sweep(stop), name="webhooks sweep")
+                group.create_task(self._report(stop), name="webhooks report")
                 while not stop.is_set():
                     wake.clear()
                     cargoes: list[_Cargo] = []
@@ -184,11 +196,21 @@ class Courier:
                         wait_seconds = quickest
         finally:
             await self._writer.close()
+        await self._tell()
 
     async def _watch(self, stop: asyncio.Event, wake: asyncio.Event) -> None:
         await stop.wait()
         self._stopping = True
         wake.set()
+        self._has_news.set()
+
+    async def _report(self, stop: asyncio.Event) -> None:
+        """Tell who acknowledged, at once and then at most once a second, beside the deliveries."""
+        while not stop.is_set():
+            await self._has_news.wait()
+            self._has_news.clear()
+            await self._tell()
+            await _set_within(stop, _REPORT_SECONDS)
 
     async def _sweep(self, stop: asyncio.Event) -> None:
         while not await _set_within(stop, _SWEEP_SECONDS):
@@ -207,34 +229,49 @@ class Courier:
             stamped = await events.load(tx, list({item.event_seq for lane in claimed for item in lane.deliveries}))
             profiles = await self._load_profiles(tx, claimed)
         bodies = {seq: events.envelope(event) for seq, event in stamped.items()}
-        return [_Cargo(lane, profiles[lane.endpoint_id], stamped, bodies) for lane in claimed]
+        return [
+            _Cargo(lane, profile, stamped, bodies) for lane in claimed if (profile := profiles.get(lane.endpoint_id))
+        ]
 
     async def _load_profiles(self, tx: Tx, lanes: Sequence[Lane]) -> dict[str, _Profile]:
-        known = {lane.endpoint_id: self._profiles.get(lane.endpoint_id) for lane in lanes}
-        found = {lane.endpoint_id: profile for lane in lanes if (profile := known[lane.endpoint_id])}
-        stale = [
-            lane for lane in lanes if lane.endpoint_id not in found or found[lane.endpoint_id].version != lane.version
-        ]
+        """Return what sending needs, by endpoint; one whose secrets do not open is left out, and so stays leased."""
+        found: dict[str, _Profile] = {}
+        stale: list[Lane] = []
+        for lane in lanes:
+            profile = self._profiles.get(lane.endpoint_id)
+            if profile is not None and profile.version == lane.version:
+                found[lane.endpoint_id] = profile
+            else:
+                stale.append(lane)
         if not stale:
             return found
-        keys: dict[str, list[SigningKey]] = {lane.endpoint_id: [] for lane in stale}
-        for row in await store.secrets(tx, list(keys)):
-            not_before, expires_at = row["not_before"], row["expires_at"]
-            end = int(expires_at.timestamp()) if expires_at else None
-            keys[row["endpoint_id"]].append(
-                SigningKey(open_secret(self._keyring, row), int(not_before.timestamp()), end)
-            )
+        rows: dict[str, list[Row]] = {lane.endpoint_id: [] for lane in stale}
+        for row in await store.secrets(tx, list(rows)):
+            rows[row["endpoint_id"]].append(row)
         for lane in stale:
-            own = open_headers(self._keyring, lane.endpoint_id, lane.sealed_headers)
-            profile = _Profile(
-                lane.version, tuple(keys[lane.endpoint_id]), tuple(own.items()), dict.fromkeys(own, "****")
-            )
-            found[lane.endpoint_id] = profile
             self._profiles.pop(lane.endpoint_id, None)
-            self._profiles[lane.endpoint_id] = profile
+            try:
+                profile = self._profile_of(lane, rows[lane.endpoint_id])
+            except Exception as error:
+                log.exception("webhook.profile_failed", endpoint_id=lane.endpoint_id, error=type(error).__name__)
+                continue
+            found[lane.endpoint_id] = self._profiles[lane.endpoint_id] = profile
         while len(self._profiles) > _PROFILE_LIMIT:
             del self._profiles[next(iter(self._profiles))]
         return found
+
+    def _profile_of(self, lane: Lane, secrets: Sequence[Row]) -> _Profile:
+        keys = [
+            SigningKey(
+                open_secret(self._keyring, row),
+                int(row["not_before"].timestamp()),
+                int(row["expires_at"].timestamp()) if row["expires_at"] else None,
+            )
+            for row in secrets
+        ]
+        own = open_headers(self._keyring, lane.endpoint_id, lane.sealed_headers)
+        origin = self._origins.setdefault(parse_url(lane.url).origin, asyncio.Semaphore(ORIGIN_LIMIT))
+        return _Profile(lane.version, tuple(keys), tuple(own.items()), dict.fromkeys(own, "****"), origin)
 
     # Send.
 
@@ -249,15 +286,20 @@ class Courier:
 
         async def work_off() -> None:
             nonlocal failures, broken
+            # What is not begun in time stays in the queue: the lease covers one timeout after the last beginning.
+            # So does what is left when the receiver seems to be down: an outage must not burn attempts.
             for delivery in waiting:
-                outcome = await self._attempt(cargo, delivery)
+                if not await _acquired_by(cargo.profile.origin, started + _START_SECONDS):
+                    return
+                try:
+                    if broken or self._stopping:
+                        return
+                    outcome = await self._attempt(cargo, delivery)
+                finally:
+                    cargo.profile.origin.release()
                 cargo.outcomes.append(outcome)
                 failures = failures + 1 if outcome.attempt.error_code else 0
-                broken = broken or outcome.disables is not None
-                # What is not begun in time stays in the queue: the lease covers one timeout after the last beginning.
-                # So does what is left when the receiver seems to be down: an outage must not burn attempts.
-                if broken or failures >= BREAKER_FAILURES or self._stopping or clock() - started > _START_SECONDS:
-                    return
+                broken = broken or outcome.disables is not None or failures >= BREAKER_FAILURES
 
         await _side_by_side(work_off, min(lane.max_in_flight, len(lane.deliveries)))
         return await self._acknowledge(cargo, started + lane.timeout_seconds + LEASE_MARGIN.total_seconds())
@@ -354,8 +396,16 @@ class Courier:
                 if outcome.disables is not None
             }
             endpoints = await store.lock_endpoints(tx, list(wishes)) if wishes else []
-            outcomes = [(cargo.lane, outcome) for cargo in cargoes for outcome in cargo.outcomes]
-            held = await store.acknowledge(tx, [cargo.lane for cargo in cargoes], outcomes)
+            await store.plan_anew(tx)
+            held = await store.hold(tx, [cargo.lane for cargo in cargoes])
+            outcomes = [
+                (cargo.lane, outcome)
+                for cargo in cargoes
+                for outcome in cargo.outcomes
+                if cargo.lane.endpoint_id in held
+            ]
+            if outcomes:
+                await store.acknowledge(tx, outcomes)
             for endpoint in endpoints:
                 if endpoint.id in held and endpoint.state.takes_deliveries:
                     await _disable(tx, endpoint, wishes[endpoint.id])
@@ -372,21 +422,21 @@ class Courier:
         async with asyncio.timeout(_ACKNOWLEDGE_SECONDS):
             held, more = await self._db.run(actor, work)
         written = [_Written.of(cargo, more) if cargo.lane.endpoint_id in held else _FENCED for cargo in cargoes]
-        await self._tell(written)
+        for one in written:
+            self._news |= one.acknowledged
+        if self._news:
+            self._has_news.set()
         return written
 
-    async def _tell(self, written: Sequence[_Written]) -> None:
-        if self._acknowledged is None:
-            return
-        owners: dict[Owner, str] = {}
-        for one in written:
-            owners |= one.acknowledged
-        if not owners:
+    async def _tell(self) -> None:
+        owners, self._news = self._news, {}
+        if self._acknowledged is None or not owners:
             return
         try:
             await self._acknowledged(owners)
         except Exception as error:
             log.exception("webhook.acknowledged_failed", error=type(error).__name__)
+            self._news = {**owners, **self._news}
 
 
 @dataclass(frozen=True, slots=True)
@@ -483,6 +533,19 @@ async def _side_by_side(work: Callable[[], Awaitable[None]], count: int) -> None
 
 async def _run(work: Callable[[], Awaitable[None]]) -> None:
     await work()
+
+
+async def _acquired_by(origin: asyncio.Semaphore, deadline: float) -> bool:
+    """Take one of an origin's places before `deadline`, a time of the loop."""
+    if asyncio.get_running_loop().time() > deadline:
+        return False
+    if not origin.locked():
+        return await origin.acquire()
+    try:
+        async with asyncio.timeout_at(deadline):
+            return await origin.acquire()
+    except TimeoutError:
+        return False
 
 
 async def _set_within(event: asyncio.Event, seconds: float) -> bool:

@@ -313,40 +313,55 @@ async def lock_endpoints(tx: Tx, endpoint_ids: Sequence[str]) -> list[Endpoint]:
     return [endpoint_of(row) for row in rows]
 
 
-async def acknowledge(tx: Tx, lanes: Sequence[Lane], outcomes: Sequence[tuple[Lane, Outcome]]) -> set[str]:
-    """Write attempts and next states of lanes that are still held, in one statement; return the endpoints held.
+async def plan_anew(tx: Tx) -> None:
+    """Let this transaction plan its statements for the tables as they are, not as they were when a connection began.
 
-    A lane whose lease another worker took since then changes nothing. A delivery that was canceled or skipped while it was
-    under way keeps that state, unless the receiver has accepted it.
+    A plan kept from a time when a queue was empty reads it row by row when it is full.
     """
-    attempts = [
+    await tx.execute("SET LOCAL plan_cache_mode = force_custom_plan")
+
+
+async def hold(tx: Tx, lanes: Sequence[Lane]) -> set[str]:
+    """Lock the lanes whose lease is still theirs, in order; return their endpoints.
+
+    A statement of its own: what the one after it reads is then as whoever held the lane before has left it.
+    """
+    rows = await tx.rows(
+        """SELECT l.endpoint_id
+             FROM webhook_lane l JOIN unnest($1::text[], $2::uuid[]) AS x(endpoint_id, token)
+                  ON l.endpoint_id = x.endpoint_id AND l.lease_token = x.token
+            ORDER BY l.endpoint_id FOR NO KEY UPDATE OF l""",
+        [lane.endpoint_id for lane in lanes],
+        [lane.token for lane in lanes],
+    )
+    return {row["endpoint_id"] for row in rows}
+
+
+async def acknowledge(tx: Tx, outcomes: Sequence[tuple[Lane, Outcome]]) -> None:
+    """Write attempts and next states of lanes that are held, in one statement: no attempt is counted and not logged.
+
+    A delivery that was canceled or skipped while it was under way keeps that state, unless the receiver has accepted it.
+    """
+    rows = [
         (
-            lane.endpoint_id, outcome.delivery.event_seq, outcome.state, outcome.due_at, outcome.attempt.id,
-            outcome.attempt.number, outcome.attempt.at, outcome.attempt.status_code, outcome.attempt.error_code,
-            outcome.attempt.dns_us, outcome.attempt.connect_us, outcome.attempt.tls_us, outcome.attempt.first_byte_us,
-            outcome.attempt.total_us, outcome.attempt.remote_address, outcome.attempt.request_headers,
-            outcome.attempt.response_headers, outcome.attempt.response_body, outcome.attempt.truncated,
-            outcome.delivery.event_id, outcome.delivery.trigger,
+            lane.endpoint_id, lane.partner_id, lane.environment, outcome.delivery.event_seq, outcome.delivery.event_id,
+            outcome.delivery.trigger, outcome.state, outcome.due_at, outcome.attempt.id, outcome.attempt.number,
+            outcome.attempt.at, outcome.attempt.status_code, outcome.attempt.error_code, outcome.attempt.dns_us,
+            outcome.attempt.connect_us, outcome.attempt.tls_us, outcome.attempt.first_byte_us, outcome.attempt.total_us,
+            outcome.attempt.remote_address, outcome.attempt.request_headers, outcome.attempt.response_headers,
+            outcome.attempt.response_body, outcome.attempt.truncated,
         )
         for lane, outcome in outcomes
     ]  # fmt: skip
-    columns = [list(column) for column in zip(*attempts, strict=True)] if attempts else [[] for _ in range(21)]
-    rows = await tx.rows(
-        """WITH held AS MATERIALIZED (
-               SELECT l.endpoint_id, l.partner_id, l.environment
-                 FROM webhook_lane l JOIN unnest($1::text[], $2::uuid[]) AS x(endpoint_id, token)
-                      ON l.endpoint_id = x.endpoint_id AND l.lease_token = x.token
-                ORDER BY l.endpoint_id FOR NO KEY UPDATE OF l
-           ), answer AS MATERIALIZED (
-               SELECT a.*, h.partner_id, h.environment
-                 FROM unnest($3::text[], $4::bigint[], $5::text[], $6::timestamptz[], $7::text[], $8::int[],
-                             $9::timestamptz[], $10::smallint[], $11::text[], $12::int[], $13::int[], $14::int[],
-                             $15::int[], $16::int[], $17::text[], $18::bytea[], $19::bytea[], $20::bytea[],
-                             $21::boolean[], $22::text[], $23::text[])
-                      AS a(endpoint_id, event_seq, state, due_at, id, number, at, status_code, error_code, dns_us,
-                           connect_us, tls_us, first_byte_us, total_us, remote_address, request_headers,
-                           response_headers, response_body, truncated, event_id, trigger)
-                 JOIN held h USING (endpoint_id)
+    await tx.execute(
+        """WITH answer AS MATERIALIZED (
+               SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::text[], $6::text[], $7::text[],
+                                    $8::timestamptz[], $9::text[], $10::int[], $11::timestamptz[], $12::smallint[],
+                                    $13::text[], $14::int[], $15::int[], $16::int[], $17::int[], $18::int[], $19::text[],
+                                    $20::bytea[], $21::bytea[], $22::bytea[], $23::boolean[])
+                      AS a(endpoint_id, partner_id, environment, event_seq, event_id, trigger, state, due_at, id, number,
+                           at, status_code, error_code, dns_us, connect_us, tls_us, first_byte_us, total_us,
+                           remote_address, request_headers, response_headers, response_body, truncated)
            ), logged AS (
                INSERT INTO webhook_attempt (id, endpoint_id, event_seq, event_id, partner_id, environment, number, trigger,
                                             at, status_code, error_code, dns_us, connect_us, tls_us, first_byte_us,
@@ -355,7 +370,7 @@ async def acknowledge(tx: Tx, lanes: Sequence[Lane], outcomes: Sequence[tuple[La
                SELECT id, endpoint_id, event_seq, event_id, partner_id, environment, number, trigger, at, status_code,
                       error_code, dns_us, connect_us, tls_us, first_byte_us, total_us, remote_address,
                       request_headers, response_headers, response_body, truncated
-                 FROM answer WHERE id IS NOT NULL
+                 FROM answer
            ), retried AS (
                UPDATE webhook_delivery d
                   SET attempts = a.number, step = d.step + 1, due_at = a.due_at, first_at = coalesce(d.first_at, a.at)
@@ -370,19 +385,14 @@ async def acknowledge(tx: Tx, lanes: Sequence[Lane], outcomes: Sequence[tuple[La
                INSERT INTO webhook_result (endpoint_id, event_seq, event_id, partner_id, environment, state, attempts,
                                            first_at, last_at)
                SELECT endpoint_id, event_seq, event_id, partner_id, environment, state, number, first_at, at FROM finished
-           ), late AS (
-               UPDATE webhook_result r
-                  SET attempts = a.number, first_at = coalesce(r.first_at, a.at), last_at = a.at,
-                      state = CASE a.state WHEN 'succeeded' THEN a.state ELSE r.state END
-                 FROM answer a
-                WHERE r.endpoint_id = a.endpoint_id AND r.event_seq = a.event_seq AND a.id IS NOT NULL
            )
-           SELECT endpoint_id FROM held""",
-        [lane.endpoint_id for lane in lanes],
-        [lane.token for lane in lanes],
-        *columns,
+           UPDATE webhook_result r
+              SET attempts = a.number, first_at = coalesce(r.first_at, a.at), last_at = a.at,
+                  state = CASE a.state WHEN 'succeeded' THEN a.state ELSE r.state END
+             FROM answer a
+            WHERE r.endpoint_id = a.endpoint_id AND r.event_seq = a.event_seq""",
+        *(list(column) for column in zip(*rows, strict=True)),
     )
-    return {row["endpoint_id"] for row in rows}
 
 
 async def release(tx: Tx, lanes: Sequence[tuple[Lane, Pulse]]) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 from urllib.parse import urlsplit
@@ -13,7 +13,7 @@ import structlog
 from shanraq.adapters.visa import wire
 from shanraq.adapters.visa.codes import UNREACHABLE
 from shanraq.adapters.visa.sign import Signer
-from shanraq.core.http import HttpClient, HttpError, Request, Response
+from shanraq.core.http import HttpClient, HttpError, ProtocolError, Request, Response
 from shanraq.core.secret import Secret
 from shanraq.payments.adapter import (
     Approved,
@@ -21,7 +21,9 @@ from shanraq.payments.adapter import (
     Capture,
     Command,
     Finding,
+    InReview,
     Lost,
+    NotFound,
     NotProcessed,
     OperationKind,
     Outcome,
@@ -56,7 +58,11 @@ class VisaConfiguration:
 
 
 class VisaAdapter:
-    """The payments port over CyberSource REST: JWT HS256, one signed request a command, never sent twice."""
+    """The payments port over CyberSource REST: JWT HS256, one signed request a command, never sent twice.
+
+    A payment that risk rules decline after the issuer approved comes back as Declined with `reason.release`: reversing it is
+    another operation with an id of its own, which payments order and recover like any other.
+    """
 
     name = "visa"
 
@@ -98,29 +104,27 @@ class VisaAdapter:
 
     async def inquire(self, lost: Lost) -> Finding:
         """Search for a lost operation by its transactionId."""
-        path, body = wire.search_of(lost)
-        try:
-            response = await self._send("POST", path, body)
-        except HttpError as error:
-            return Unknown(f"search: {error.error_code}")
-        found = wire.finding_of(lost, response.status, response.body)
+        found = await self._search(lost)
+        if isinstance(found, wire.TakenBack):
+            return NotFound()
         if isinstance(found, Approved) and lost.kind is OperationKind.AUTHORIZE:
             return await self._amount_approved(lost, found)
         return found
 
     async def undo(self, lost: Lost) -> Finding:
-        """Take a lost operation back: timeout reversal of an authorisation, timeout void of anything else."""
-        path, body = wire.undo_of(lost)
-        try:
-            response = await self._send("POST", path, body)
-        except HttpError as error:
-            return Unknown(f"undo: {error.error_code}")
-        return wire.undone_of(lost, response.status, response.body)
+        """Take a lost operation back: timeout reversal of an authorisation, timeout void of a sale, capture or refund."""
+        if lost.kind in (OperationKind.VOID, OperationKind.REVERSE):
+            found = await self._search(lost)
+            return found if isinstance(found, NotFound | Unknown) else Unknown("undo: it cannot be taken back")
+        undone = await self._take_back(lost)
+        if isinstance(undone, Approved) and lost.kind is OperationKind.AUTHORIZE and lost.sale:
+            return await self._release(lost, undone)
+        return undone
 
     async def healthy(self) -> bool:
         """Tell whether the gateway answers and knows our credentials."""
         try:
-            response = await self._send("GET", "/tss/v2/transactions/0", b"")
+            response = await self._send("healthy", "", "GET", "/tss/v2/transactions/0")
         except HttpError:
             return False
         return response.status in (200, 400, 404)
@@ -129,46 +133,85 @@ class VisaAdapter:
         """Close the connections."""
         await self._client.close()
 
-    async def _amount_approved(self, lost: Lost, found: Approved) -> Finding:
-        # A search tells the amount asked for; how much of it was approved stands in the details only.
-        try:
-            response = await self._send("GET", f"/tss/v2/transactions/{found.gateway_id}", b"")
-        except HttpError as error:
-            return Unknown(f"details: {error.error_code}")
-        amount = wire.partial_amount_of(lost, response.body) if response.status == 200 else None
-        if amount is None or not amount or amount > lost.amount:
-            return Unknown("details: the approved amount cannot be read")
-        return replace(found, amount=amount)
-
     async def _carry_out(self, command: Command) -> Outcome:
         path, body = wire.request_of(command)
-        began = time.perf_counter()
+        # Only some merchants have it switched on: it spares them a request repeated on the way, and proves nothing.
+        once = ("v-c-idempotency-id", command.operation_id)
         try:
-            response = await self._send("POST", path, body)
+            response = await self._send(type(command).__name__.lower(), command.operation_id, "POST", path, body, once)
         except HttpError as error:
-            outcome: Outcome = Unknown(error.error_code) if error.sent else NotProcessed(UNREACHABLE, retryable=True)
-            status = error.error_code
-        else:
-            status = str(response.status)
-            if response.truncated:
-                outcome = Unknown("the answer was cut off")
-            else:
-                outcome = wire.outcome_of(command, response.status, response.body)
-        log.info(
-            "visa.answered",
-            operation=command.operation_id,
-            kind=type(command).__name__,
-            status=status,
-            outcome=type(outcome).__name__,
-            milliseconds=round((time.perf_counter() - began) * 1000, 1),
-        )
-        return outcome
+            return Unknown(error.error_code) if error.sent else NotProcessed(UNREACHABLE, retryable=True)
+        return wire.outcome_of(command, response.status, response.body)
 
-    async def _send(self, method: str, path: str, body: bytes) -> Response:
+    async def _search(self, lost: Lost) -> Finding | wire.TakenBack:
+        path, body = wire.search_of(lost)
+        try:
+            response = await self._send("search", lost.operation_id, "POST", path, body)
+        except HttpError as error:
+            return Unknown(f"search: {error.error_code}")
+        return wire.finding_of(lost, response.status, response.body)
+
+    async def _amount_approved(self, lost: Lost, found: Approved) -> Approved | Unknown:
+        try:
+            response = await self._send("details", lost.operation_id, "GET", f"/tss/v2/transactions/{found.gateway_id}")
+        except HttpError as error:
+            return Unknown(f"details: {error.error_code}")
+        return wire.detail_of(lost, found, response.status, response.body)
+
+    async def _take_back(self, lost: Lost) -> Finding:
+        path, body = wire.undo_of(lost)
+        try:
+            response = await self._send("undo", lost.operation_id, "POST", path, body)
+        except HttpError as error:
+            return Unknown(f"undo: {error.error_code}")
+        undone = wire.undone_of(lost, response.status, response.body)
+        if undone is not None:
+            return undone
+        # Refused: taken back by an earlier request whose answer was lost, never there, or there to stay.
+        found = await self._search(lost)
+        if isinstance(found, wire.TakenBack):
+            return Approved(found.gateway_id, lost.amount)
+        if isinstance(found, Approved | InReview):
+            return Unknown("undo: it stands and cannot be taken back")
+        return found
+
+    async def _release(self, lost: Lost, undone: Approved) -> Finding:
+        # The void of a sale takes the money back and leaves the issuer's hold, which stays for days unless it is reversed.
+        path, body = wire.release_of(lost)
+        try:
+            response = await self._send("release", lost.operation_id, "POST", path, body)
+        except HttpError as error:
+            return Unknown(f"release: {error.error_code}")
+        released = wire.undone_of(lost, response.status, response.body)
+        # The money is back, whether or not a hold was left to release; only without an answer it has to be asked again.
+        return released if isinstance(released, Unknown) else undone
+
+    async def _send(
+        self, kind: str, operation_id: str, method: str, path: str, body: bytes = b"", *headers: tuple[str, str]
+    ) -> Response:
+        """Send a signed request and return the whole answer. Raises HttpError."""
         target = self._prefix + path
         token = self._signer.token(method, self._host, target, body, issued_at=int(time.time()))
-        headers = [("Authorization", f"Bearer {token}"), _ACCEPT]
-        if body:
-            headers.append(_JSON)
-        request = Request(method, self._base_url + path, tuple(headers), body)
-        return await self._client.send(request, self._configuration.timeout_seconds)
+        own = (("Authorization", f"Bearer {token}"), _ACCEPT, *((_JSON,) if body else ()), *headers)
+        began = time.perf_counter()
+        status = ""
+        try:
+            response = await self._client.send(
+                Request(method, self._base_url + path, own, body), self._configuration.timeout_seconds
+            )
+            status = str(response.status)
+            if response.truncated:
+                status += " cut off"
+                raise ProtocolError("the answer was cut off", sent=True)
+            return response
+        except HttpError as error:
+            status = status or error.error_code
+            raise
+        finally:
+            log.info(
+                "visa.answered",
+                operation=operation_id or None,
+                kind=kind,
+                status=status or "canceled",
+                milliseconds=round((time.perf_counter() - began) * 1000, 1),
+            )

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from shanraq.payments.adapter import Advice, DeclineClass, Reason
+from shanraq.core.secret import Pan
+from shanraq.payments.adapter import Advice, DeclineClass, OperationKind, Reason
+from shanraq.payments.brands import brand_of
 
 _HARD, _SOFT, _FRAUD = DeclineClass.HARD, DeclineClass.SOFT, DeclineClass.FRAUD
 _TECHNICAL, _CONFIGURATION = DeclineClass.TECHNICAL, DeclineClass.CONFIGURATION
@@ -71,11 +73,52 @@ REASONS: Final[dict[str, tuple[str, DeclineClass, Advice]]] = {
     "DAGGREJECTED": ("risk_rejected", _FRAUD, _STOP),
     "DAGGDENIED": ("risk_rejected", _FRAUD, _STOP),
     "DSYSREJECTED": ("risk_rejected", _FRAUD, _STOP),
+    "DEBIT_CARD_USEAGE_EXCEEDD_LIMIT": ("limit_exceeded", _SOFT, _LATER),
 }
 
-# Numeric reason codes of search results, for approvals that /tss tells without a status.
+# The numeric codes a transaction search tells instead of a status. A code in none of these tables decides nothing.
 APPROVED_CODES: Final = frozenset({"100", "110"})
 REVIEW_CODES: Final = frozenset({"480"})
+REASON_OF_CODE: Final[dict[str, str]] = {
+    "101": "MISSING_FIELD",
+    "102": "INVALID_DATA",
+    "104": "DUPLICATE_REQUEST",
+    "200": "AVS_FAILED",
+    "201": "CONTACT_PROCESSOR",
+    "202": "EXPIRED_CARD",
+    "203": "PROCESSOR_DECLINED",
+    "204": "INSUFFICIENT_FUND",
+    "205": "STOLEN_LOST_CARD",
+    "207": "ISSUER_UNAVAILABLE",
+    "208": "UNAUTHORIZED_CARD",
+    "209": "CVN_NOT_MATCH",
+    "210": "EXCEEDS_CREDIT_LIMIT",
+    "211": "INVALID_CVN",
+    "221": "BLACKLISTED_CUSTOMER",
+    "222": "SUSPENDED_ACCOUNT",
+    "230": "CV_FAILED",
+    "231": "INVALID_ACCOUNT",
+    "232": "CARD_TYPE_NOT_ACCEPTED",
+    "233": "GENERAL_DECLINE",
+    "234": "INVALID_MERCHANT_CONFIGURATION",
+    "235": "EXCEEDS_AUTH_AMOUNT",
+    "236": "PROCESSOR_UNAVAILABLE",
+    "237": "AUTH_ALREADY_REVERSED",
+    "238": "TRANSACTION_ALREADY_SETTLED",
+    "239": "INVALID_AMOUNT",
+    "240": "INVALID_CARD_TYPE",
+    "241": "INVALID_PAYMENT_ID",
+    "242": "MISSING_AUTH",
+    "243": "TRANSACTION_ALREADY_REVERSED_OR_SETTLED",
+    "246": "NOT_VOIDABLE",
+    "247": "CAPTURE_ALREADY_VOIDED",
+    "254": "ACCOUNT_NOT_ALLOWED_CREDIT",
+    "400": "SCORE_EXCEEDS_THRESHOLD",
+    "475": "PENDING_AUTHENTICATION",
+    "476": "CONSUMER_AUTHENTICATION_FAILED",
+    "478": "CONSUMER_AUTHENTICATION_REQUIRED",
+    "481": "DECISION_PROFILE_REJECT",
+}
 
 CARD_TYPES: Final = {
     "visa": "001",
@@ -88,12 +131,23 @@ CARD_TYPES: Final = {
     "unionpay": "062",
 }
 
+_MAESTRO_UK: Final = "6759"
+
 # Names of the applications that /tss lists for an operation.
-AUTHORIZATION: Final = "ics_auth"
-CAPTURE: Final = "ics_bill"
-CREDIT: Final = "ics_credit"
-REVERSAL: Final = "ics_auth_reversal"
-VOID: Final = "ics_void"
+APPLICATIONS: Final = {
+    OperationKind.AUTHORIZE: "ics_auth",
+    OperationKind.CAPTURE: "ics_bill",
+    OperationKind.REFUND: "ics_credit",
+    OperationKind.VOID: "ics_void",
+    OperationKind.REVERSE: "ics_auth_reversal",
+}
+
+
+def card_type_of(pan: Pan) -> str | None:
+    """Return the gateway's code of a card's scheme, None where it has none for it."""
+    if pan.reveal().startswith(_MAESTRO_UK):
+        return "024"
+    return CARD_TYPES.get(brand_of(pan))
 
 
 def reason_of(word: str, *, release: bool = False) -> Reason:

@@ -1,36 +1,37 @@
 """Requests and replies of the CyberSource REST API: commands to bodies, replies to outcomes.
 
 The status decides, never the HTTP code nor the processor's code: a decline is a 201 too. A reply that contradicts the request
-(amount, currency, reference) is no answer: Unknown.
+(reference, amount, currency) may be the answer to another one, whatever it says: Unknown.
 """
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from dataclasses import dataclass
+from typing import Any, Final
 
 import msgspec
 
 from shanraq.adapters.visa.codes import (
+    APPLICATIONS,
     APPROVED_CODES,
-    AUTHORIZATION,
-    CAPTURE,
-    CARD_TYPES,
     CREDENTIALS,
-    CREDIT,
     NO_SUCH_TARGET,
-    REVERSAL,
+    REASON_OF_CODE,
+    REASONS,
     REVIEW_CODES,
     TOO_MANY,
-    VOID,
+    card_type_of,
     reason_of,
 )
-from shanraq.core.money import Currency, InvalidAmountError, Money
+from shanraq.core.money import InvalidAmountError, Money
 from shanraq.payments.adapter import (
     Approved,
     Authorize,
     Billing,
     Capture,
     Command,
+    DeclineClass,
     Declined,
     Finding,
     InReview,
@@ -44,12 +45,12 @@ from shanraq.payments.adapter import (
     Unknown,
     Void,
 )
-from shanraq.payments.brands import brand_of
+
+_ID: Final = re.compile(r"[0-9A-Za-z]{1,26}")
 
 
 class _Client(msgspec.Struct, frozen=True):
     code: str = ""
-    transaction_id: str = msgspec.field(default="", name="transactionId")
 
 
 class _Amount(msgspec.Struct, frozen=True, rename="camel"):
@@ -91,39 +92,75 @@ class Reply(msgspec.Struct, frozen=True, rename="camel"):
     processor_information: _Processor = _Processor()
 
 
-class _Application(msgspec.Struct, frozen=True, rename="camel"):
-    name: str = ""
-    reason_code: str = ""
-    r_flag: str = ""
+class _Result(msgspec.Struct, frozen=True, rename="camel"):
+    # A search tells null where it knows nothing, or leaves the field out.
+    name: str | None = None
+    reason_code: str | None = None
+    r_code: str | None = None
+    r_flag: str | None = None
 
 
-class _Applications(msgspec.Struct, frozen=True, rename="camel"):
-    reason_code: str = ""
-    r_flag: str = ""
-    applications: list[_Application] = []
+class _Results(_Result, frozen=True, rename="camel"):
+    applications: list[_Result] = []
 
 
-class _Summary(msgspec.Struct, frozen=True, rename="camel"):
+class _FoundReference(msgspec.Struct, frozen=True, rename="camel"):
+    code: str | None = None
+    transaction_id: str | None = None
+
+
+class _FoundAmount(msgspec.Struct, frozen=True, rename="camel"):
+    currency: str | None = None
+    total_amount: str | None = None
+    authorized_amount: str | None = None
+
+
+class _FoundOrder(msgspec.Struct, frozen=True, rename="camel"):
+    amount_details: _FoundAmount = _FoundAmount()
+
+
+class _FoundError(msgspec.Struct, frozen=True):
+    reason: str | None = None
+
+
+class _FoundProcessor(msgspec.Struct, frozen=True, rename="camel"):
+    approval_code: str | None = None
+    network_transaction_id: str | None = None
+    transaction_id: str | None = None
+
+
+class _Found(msgspec.Struct, frozen=True, rename="camel"):
+    """What we read of a transaction, in a search or by itself."""
+
     id: str = ""
-    application_information: _Applications = _Applications()
-    client_reference_information: _Client = _Client()
-    order_information: _Order = _Order()
-    error_information: _Error = _Error()
+    reconciliation_id: str | None = None
+    application_information: _Results = _Results()
+    client_reference_information: _FoundReference = _FoundReference()
+    order_information: _FoundOrder = _FoundOrder()
+    error_information: _FoundError = _FoundError()
+    processor_information: _FoundProcessor = _FoundProcessor()
 
 
 class _Embedded(msgspec.Struct, frozen=True, rename="camel"):
-    transaction_summaries: list[_Summary] = []
+    transaction_summaries: list[_Found] = []
 
 
-class SearchReply(msgspec.Struct, frozen=True, rename="camel"):
-    """What we read of a search."""
-
+class _Search(msgspec.Struct, frozen=True, rename="camel"):
     total_count: int
     embedded: _Embedded = msgspec.field(default=_Embedded(), name="_embedded")
 
 
+@dataclass(frozen=True, slots=True)
+class TakenBack:
+    """A search found the operation, and that it was reversed or voided since."""
+
+    gateway_id: str
+
+
 _reply = msgspec.json.Decoder(Reply)
-_search = msgspec.json.Decoder(SearchReply)
+_search = msgspec.json.Decoder(_Search)
+_detail = msgspec.json.Decoder(_Found)
+_UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _encode = msgspec.json.Encoder().encode
 
 
@@ -161,19 +198,30 @@ _VOIDABLE = {
 
 
 def undo_of(lost: Lost) -> tuple[str, bytes]:
-    """Return path and body of the request that takes a lost operation back by its id."""
-    body: dict[str, Any] = {"clientReferenceInformation": _reference(lost.reference, lost.operation_id)}
+    """Return path and body of the request that takes a lost operation back by its id.
+
+    That is a timeout reversal of an authorisation, a timeout void of a sale, capture or refund.
+    """
     if lost.kind is OperationKind.AUTHORIZE and not lost.sale:
-        body["reversalInformation"] = {"amountDetails": _amount(lost.amount), "reason": "timeout"}
-        return "/pts/v2/reversals", _encode(body)
-    return "/pts/v2/voids", _encode(body)
+        return release_of(lost)
+    return "/pts/v2/voids", _encode({"clientReferenceInformation": _reference(lost.reference, lost.operation_id)})
+
+
+def release_of(lost: Lost) -> tuple[str, bytes]:
+    """Return path and body of the timeout reversal that releases the hold of a lost authorisation or sale."""
+    return "/pts/v2/reversals", _encode(
+        {
+            "clientReferenceInformation": _reference(lost.reference, lost.operation_id),
+            "reversalInformation": {"amountDetails": _amount(lost.amount), "reason": "timeout"},
+        }
+    )
 
 
 def search_of(lost: Lost) -> tuple[str, bytes]:
     """Return path and body of the search for a lost operation."""
     query = f"clientReferenceInformation.transactionId:{lost.operation_id}"
     return "/tss/v2/searches", _encode(
-        {"query": query, "offset": 0, "limit": 20, "sort": "submitTimeUtc:desc", "timezone": "UTC", "save": False}
+        {"query": query, "offset": 0, "limit": 10, "sort": "submitTimeUtc:desc", "timezone": "UTC", "save": False}
     )
 
 
@@ -192,7 +240,7 @@ def outcome_of(command: Command, status: int, content: bytes) -> Outcome:
             return Unknown(f"HTTP {status}")
     try:
         reply = _reply.decode(content)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except _UNREADABLE:
         return Unknown(f"HTTP {status} with a body that cannot be read")
     if status == 400:
         return _refused(reply)
@@ -202,34 +250,54 @@ def outcome_of(command: Command, status: int, content: bytes) -> Outcome:
 def _refused(reply: Reply) -> Outcome:
     if reply.status != "INVALID_REQUEST":
         return Unknown(f"HTTP 400 with status {reply.status[:40] or 'missing'}")
-    reason = reason_of(reply.reason)
-    return NotProcessed(reason, retryable=reply.reason == "PROCESSOR_UNAVAILABLE")
+    return _refusal(reply.reason)
+
+
+def _refusal(word: str) -> Outcome:
+    if word == "DUPLICATE_REQUEST":
+        # We send an operation once: whoever repeated it on the way, the first of the two may well have been carried out.
+        return Unknown("DUPLICATE_REQUEST")
+    reason = reason_of(word)
+    if word in REASONS and reason.kind in (DeclineClass.HARD, DeclineClass.SOFT, DeclineClass.FRAUD):
+        return Declined(reason)
+    return NotProcessed(reason, retryable=word == "PROCESSOR_UNAVAILABLE")
 
 
 def _decided(command: Command, reply: Reply) -> Outcome:
+    if _ID.fullmatch(reply.id) is None:
+        return Unknown("id is missing or cannot be read")
+    if reply.client_reference_information.code != command.reference:
+        return Unknown("clientReferenceInformation.code contradicts the request")
     word = reply.error_information.reason
     match command, reply.status:
         case Authorize(), "AUTHORIZED" | "PARTIAL_AUTHORIZED":
             return _authorized(command, reply)
         case Authorize(), "AUTHORIZED_PENDING_REVIEW" | "PENDING_REVIEW":
-            return InReview(reply.id, command.amount, reason_of(word or "DECISION_PROFILE_REVIEW"))
+            return _in_review(command, reply)
         case Authorize(), "AUTHORIZED_RISK_DECLINED":
             # The issuer approved and Decision Manager declined: the issuer's hold has to be released.
             return Declined(reason_of(word or "DECISION_PROFILE_REJECT", release=True), reply.id)
         case Authorize(), "PENDING_AUTHENTICATION":
             return Declined(reason_of("PENDING_AUTHENTICATION"), reply.id)
-        case Authorize() | Refund(), "DECLINED":
+        case Authorize(), "DECLINED":
+            # An approval code in a decline: the issuer approved, and the gateway refused for the address or security code.
+            return Declined(reason_of(word, release=bool(reply.processor_information.approval_code)), reply.id)
+        case Refund(), "DECLINED":
             return Declined(reason_of(word), reply.id)
         case Authorize() | Refund(), "INVALID_REQUEST":
-            return NotProcessed(reason_of(word or reply.reason))
+            return _refusal(word or reply.reason)
         case Capture(), "PENDING" | "TRANSMITTED":
-            return _done(command, reply, reply.order_information.amount_details, "total_amount")
+            details = reply.order_information.amount_details
+            return _done(command, reply, "totalAmount", details.total_amount, details.currency)
         case Refund(), "PENDING" | "TRANSMITTED":
-            return _done(command, reply, reply.refund_amount_details, "refund_amount")
+            details = reply.refund_amount_details
+            return _done(command, reply, "refundAmount", details.refund_amount, details.currency)
         case Reverse(), "REVERSED":
-            return _done(command, reply, reply.reversal_amount_details, "reversed_amount")
+            details = reply.reversal_amount_details
+            return _done(command, reply, "reversedAmount", details.reversed_amount, details.currency)
         case Void(), "VOIDED" | "CANCELLED":
-            return _done(command, reply, reply.void_amount_details, "void_amount")
+            details = reply.void_amount_details
+            return _done(command, reply, "voidAmount", details.void_amount, details.currency)
         case Void(), "FAILED":
             return Declined(reason_of(word or "NOT_VOIDABLE"), reply.id)
         case _:
@@ -238,40 +306,48 @@ def _decided(command: Command, reply: Reply) -> Outcome:
 
 def _authorized(command: Authorize, reply: Reply) -> Outcome:
     details = reply.order_information.amount_details
-    checked = _checked(command, reply, details.authorized_amount, details.currency)
-    if isinstance(checked, Unknown):
-        return checked
+    approved = _stated("authorizedAmount", details.authorized_amount, details.currency, command.amount)
+    if isinstance(approved, Unknown):
+        return approved
     partial = reply.status == "PARTIAL_AUTHORIZED"
-    if not checked or checked > command.amount or (checked < command.amount) is not partial:
+    if not approved or approved > command.amount or (approved < command.amount) is not partial:
         return Unknown("authorizedAmount contradicts the request")
-    return _approved(reply, checked)
+    return _approved(reply, approved)
 
 
-def _done(command: Command, reply: Reply, details: _Amount, name: str) -> Outcome:
+def _in_review(command: Authorize, reply: Reply) -> Outcome:
+    reason = reason_of(reply.error_information.reason or "DECISION_PROFILE_REVIEW")
+    details = reply.order_information.amount_details
+    if not details.authorized_amount:
+        # Under PENDING_REVIEW the issuer may not have been asked yet: then no amount is told.
+        return InReview(reply.id, command.amount, reason)
+    held = _stated("authorizedAmount", details.authorized_amount, details.currency, command.amount)
+    if isinstance(held, Unknown):
+        return held
+    if not held or held > command.amount:
+        return Unknown("authorizedAmount contradicts the request")
+    return InReview(reply.id, held, reason)
+
+
+def _done(command: Command, reply: Reply, name: str, amount: str, currency: str) -> Outcome:
     # A follow-on reply may leave its amount out; where it is given it has to be ours.
-    if not details.currency and not getattr(details, name):
-        if reply.client_reference_information.code != command.reference or not reply.id:
-            return Unknown("clientReferenceInformation.code contradicts the request")
-        return _approved(reply, command.amount)
-    checked = _checked(command, reply, getattr(details, name), details.currency)
-    if isinstance(checked, Unknown):
-        return checked
-    if checked != command.amount:
-        return Unknown("the amount contradicts the request")
+    if amount or currency:
+        stated = _stated(name, amount, currency, command.amount)
+        if isinstance(stated, Unknown):
+            return stated
+        if stated != command.amount:
+            return Unknown(f"{name} contradicts the request")
     return _approved(reply, command.amount)
 
 
-def _checked(command: Command, reply: Reply, amount: str, currency: str) -> Money | Unknown:
-    if not reply.id:
-        return Unknown("id is missing")
-    if reply.client_reference_information.code != command.reference:
-        return Unknown("clientReferenceInformation.code contradicts the request")
-    if currency != command.amount.currency.code:
+def _stated(name: str, amount: str, currency: str, asked: Money) -> Money | Unknown:
+    """Read an amount of a reply, in the currency that was asked for."""
+    if currency != asked.currency.code:
         return Unknown("currency contradicts the request")
     try:
-        return Money.parse(amount, command.amount.currency)
+        return Money.parse(amount, asked.currency)
     except InvalidAmountError:
-        return Unknown("the amount cannot be read")
+        return Unknown(f"the amount {name} cannot be read")
 
 
 def _approved(reply: Reply, amount: Money) -> Approved:
@@ -285,79 +361,150 @@ def _approved(reply: Reply, amount: Money) -> Approved:
     )
 
 
-def finding_of(lost: Lost, status: int, content: bytes) -> Finding:
-    """Read the reply to a search for a lost operation."""
+def finding_of(lost: Lost, status: int, content: bytes) -> Finding | TakenBack:
+    """Read the reply to a search for a lost operation.
+
+    Summaries have no status: the codes of the request and of its applications decide.
+    """
     if status != 201:
         return Unknown(f"search: HTTP {status}")
     try:
-        found = _search.decode(content)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        summaries = _search.decode(content).embedded.transaction_summaries
+    except _UNREADABLE:
         return Unknown("search: a body that cannot be read")
-    for summary in found.embedded.transaction_summaries:
-        names = {application.name for application in summary.application_information.applications}
-        if _APPLICATIONS[lost.kind] & names and _is_ours(lost, summary):
-            return _found(lost, summary)
-    return NotFound()
+    ours = [summary for summary in summaries if _is_ours(lost, summary)]
+    findings = [_found(lost, summary) for summary in ours if _result(summary, APPLICATIONS[lost.kind]) is not None]
+    standing = [finding for finding in findings if isinstance(finding, Approved | InReview)]
+    undecided = next((finding for finding in findings if isinstance(finding, Unknown)), None)
+    if undecided is not None:
+        return undecided
+    if not standing:
+        return findings[0] if findings else NotFound()
+    taken_back = sum(_takes_back(lost, summary) for summary in ours)
+    if not taken_back:
+        return standing[0]
+    if taken_back >= len(standing):
+        return TakenBack(standing[0].gateway_id)
+    return Unknown("search: carried out more than once, and taken back in part")
 
 
-_APPLICATIONS = {
-    OperationKind.AUTHORIZE: {AUTHORIZATION},
-    OperationKind.CAPTURE: {CAPTURE},
-    OperationKind.REFUND: {CREDIT},
-    OperationKind.VOID: {VOID},
-    OperationKind.REVERSE: {REVERSAL},
-}
-
-
-def _is_ours(lost: Lost, summary: _Summary) -> bool:
+def _is_ours(lost: Lost, summary: _Found) -> bool:
     reference = summary.client_reference_information
-    # Timeout reversals and voids carry the id of what they took back: they are told apart by their application.
-    return reference.code == lost.reference and reference.transaction_id in ("", lost.operation_id)
+    return reference.code == lost.reference and reference.transaction_id in (None, "", lost.operation_id)
 
 
-def _found(lost: Lost, summary: _Summary) -> Finding:
-    information = summary.application_information
-    if information.reason_code in REVIEW_CODES:
+def _result(summary: _Found, application: str) -> _Result | None:
+    results = summary.application_information.applications
+    return next((result for result in results if result.name == application), None)
+
+
+def _takes_back(lost: Lost, summary: _Found) -> bool:
+    # Timeout reversals and voids carry the id of what they took back, and are told apart by their application. A sale's hold
+    # is released by a reversal of its own, which alone does not take the money back.
+    if lost.kind not in (OperationKind.AUTHORIZE, OperationKind.CAPTURE, OperationKind.REFUND):
+        return False
+    undone_by = {OperationKind.VOID}
+    if lost.kind is OperationKind.AUTHORIZE and not lost.sale:
+        undone_by.add(OperationKind.REVERSE)
+    results = (_result(summary, APPLICATIONS[kind]) for kind in undone_by)
+    return any(result is not None and result.reason_code in APPROVED_CODES for result in results)
+
+
+def _found(lost: Lost, summary: _Found) -> Finding:
+    if _ID.fullmatch(summary.id) is None:
+        return Unknown("search: id is missing or cannot be read")
+    details = summary.order_information.amount_details
+    currency = details.currency or lost.amount.currency.code
+    stated = _stated("totalAmount", details.total_amount or lost.amount.decimal_text(), currency, lost.amount)
+    if isinstance(stated, Unknown):
+        return Unknown(f"search: {stated.detail}")
+    if stated != lost.amount:
+        return Unknown("search: totalAmount contradicts the request")
+    request = summary.application_information
+    own = _result(summary, APPLICATIONS[lost.kind])
+    assert own is not None
+    results = (request, *request.applications)
+    codes = {result.reason_code for result in results if result.reason_code}
+    refused = codes - APPROVED_CODES
+    if not refused:
+        return _found_approved(lost, summary, own)
+    if refused <= REVIEW_CODES:
         return InReview(summary.id, lost.amount, reason_of("DECISION_PROFILE_REVIEW"))
-    if information.reason_code not in APPROVED_CODES or information.r_flag not in ("SOK", "SPARTIALAPPROVAL", ""):
-        return Declined(reason_of(summary.error_information.reason), summary.id)
+    declined = (request.r_code or own.r_code) == "0"
+    known = [code for code in (request.reason_code, own.reason_code, *sorted(refused)) if code in REASON_OF_CODE]
+    if not declined and not refused <= REASON_OF_CODE.keys() | REVIEW_CODES:
+        return Unknown(f"search: reason code {min(refused - REASON_OF_CODE.keys())[:8]} is not known")
+    word = summary.error_information.reason or (REASON_OF_CODE[known[0]] if known else "")
+    approved = own.reason_code in APPROVED_CODES or own.r_code == "1"
+    return Declined(reason_of(word, release=approved and lost.kind is OperationKind.AUTHORIZE), summary.id)
+
+
+def _found_approved(lost: Lost, summary: _Found, own: _Result) -> Finding:
+    request = summary.application_information
+    if own.reason_code is None:
+        return Unknown("search: the reason code is missing")
+    if any(flag and flag[0] != "S" for flag in (request.r_flag, own.r_flag)):
+        return Unknown("search: rFlag contradicts the reason code")
+    if (
+        lost.sale
+        and lost.kind is OperationKind.AUTHORIZE
+        and _result(summary, APPLICATIONS[OperationKind.CAPTURE]) is None
+    ):
+        return Unknown("search: a sale without its capture")
     return Approved(summary.id, lost.amount)
 
 
-def partial_amount_of(lost: Lost, content: bytes) -> Money | None:
-    """Read from a transaction's details what was approved of a lost authorisation; None if that cannot be read."""
+def detail_of(lost: Lost, found: Approved, status: int, content: bytes) -> Approved | Unknown:
+    """Read from a transaction's details how much of a lost authorisation was approved: a search does not tell that."""
+    if status != 200:
+        return Unknown(f"details: HTTP {status}")
     try:
-        details = _reply.decode(content).order_information.amount_details
-        if details.currency != lost.amount.currency.code:
-            return None
-        return Money.parse(details.authorized_amount, Currency.of(details.currency))
-    except (msgspec.DecodeError, InvalidAmountError, UnicodeDecodeError):
-        return None
+        detail = _detail.decode(content)
+    except _UNREADABLE:
+        return Unknown("details: a body that cannot be read")
+    if detail.client_reference_information.code != lost.reference:
+        return Unknown("details: clientReferenceInformation.code contradicts the request")
+    details, processor = detail.order_information.amount_details, detail.processor_information
+    amount = _stated("authorizedAmount", details.authorized_amount or "", details.currency or "", lost.amount)
+    if isinstance(amount, Unknown):
+        return amount
+    if not amount or amount > lost.amount:
+        return Unknown("details: authorizedAmount contradicts the request")
+    return Approved(
+        gateway_id=found.gateway_id,
+        amount=amount,
+        approval_code=processor.approval_code or "",
+        network_transaction_id=processor.network_transaction_id or processor.transaction_id or "",
+        reconciliation_id=detail.reconciliation_id or "",
+    )
 
 
-def undone_of(lost: Lost, status: int, content: bytes) -> Finding:
-    """Read the reply to the request that takes a lost operation back."""
+def undone_of(lost: Lost, status: int, content: bytes) -> Approved | NotFound | Unknown | None:
+    """Read the reply to the request that takes a lost operation back.
+
+    None for a refusal that leaves open whether it was taken back before, was never there, or is there and stays.
+    """
     if status == 404:
         return NotFound()
     if status not in (201, 400):
         return Unknown(f"undo: HTTP {status}")
     try:
         reply = _reply.decode(content)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except _UNREADABLE:
         return Unknown("undo: a body that cannot be read")
-    if status == 400:
-        # Taken back before by a request whose answer was lost, or never there: either way no money is held.
-        gone = ("AUTH_ALREADY_REVERSED", "NOT_VOIDABLE", "MISSING_AUTH", "TRANSACTION_ALREADY_REVERSED_OR_SETTLED")
-        if reply.reason == "AUTH_ALREADY_REVERSED":
+    match status, reply.status, reply.reason:
+        case 400, "INVALID_REQUEST", "AUTH_ALREADY_REVERSED":
             return Approved(reply.id or lost.operation_id, lost.amount)
-        return (
-            NotFound()
-            if reply.reason == "MISSING_AUTH"
-            else Unknown(f"undo: {reply.reason if reply.reason in gone else 400}")
-        )
-    if reply.status in ("REVERSED", "VOIDED", "CANCELLED"):
-        return Approved(reply.id, lost.amount)
-    return Unknown(f"undo: status {reply.status[:40] or 'missing'}")
+        case 400, "INVALID_REQUEST", "MISSING_AUTH":
+            return NotFound()
+        case (400, "INVALID_REQUEST", _) | (201, "FAILED", _):
+            return None
+        case 201, "REVERSED" | "VOIDED" | "CANCELLED", _:
+            if reply.client_reference_information.code != lost.reference:
+                return Unknown("undo: clientReferenceInformation.code contradicts the request")
+            return Approved(reply.id, lost.amount)
+        case _:
+            return Unknown(f"undo: HTTP {status} with status {reply.status[:40] or 'missing'}")
 
 
 def _reference(code: str, transaction_id: str) -> dict[str, str]:
@@ -375,7 +522,7 @@ def _card(command: Authorize) -> dict[str, str]:
         "expirationMonth": f"{card.expiry_month:02d}",
         "expirationYear": f"{card.expiry_year:04d}",
     }
-    if (kind := CARD_TYPES.get(brand_of(card.pan))) is not None:
+    if (kind := card_type_of(card.pan)) is not None:
         body["type"] = kind
     if card.security_code is not None:
         body["securityCode"] = card.security_code.reveal()

@@ -42,7 +42,7 @@ class AccountReason(Body, frozen=True):
     operation_id="open_account",
     tags=_TAGS,
     opt={"scope": "accounts:write"},
-    responses=problems(404, 409),
+    responses=problems(404, 409, 422),
 )
 async def open_account(
     data: JSONBody[accounts.NewAccount], actor: CurrentActor, services: Services

@@ -27,10 +27,10 @@ async def _api(seconds: float, console: Console) -> dict[str, Any]:
     async with scratch() as place:
         figures = await bench_api(place, seconds=seconds, report=lambda step: console.print(f"[dim]{step}[/]"))
     base = figures["pgbench"]["transactions_per_second"]
-    console.print(f"{'pgbench TPC-B, 16 clients':32} {base:>7} transactions/s")
+    console.print(f"{'pgbench TPC-B, 16 clients':40} {base:>7} transactions/s")
     for name, case in figures["api"].items():
         console.print(
-            f"{name:32} {case['requests_per_second']:>7} requests/s {case['times_pgbench']:>5} x pgbench,"
+            f"{name:40} {case['requests_per_second']:>7} requests/s {case['times_pgbench']:>5} x pgbench,"
             f" p50 {case['p50_milliseconds']} ms, p99 {case['p99_milliseconds']} ms"
         )
     return figures

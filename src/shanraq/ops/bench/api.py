@@ -1,7 +1,8 @@
 """Measure the full REST path against pgbench, on the same server, in the same run, taking turns.
 
-A request is authenticated, validated, keyed, moves money durably in the ledger, and leaves its event and audit entry; the
-worker beside it numbers the events. Server, load and database are processes of their own, on the same processors.
+A request is authenticated, validated, keyed, moves money durably in the ledger, and leaves its events and audit entries; the
+worker in the first server numbers the events. Servers, load and database are processes of their own, on the same processors.
+Afterwards the books are verified: a figure counts only for work that was done.
 """
 
 from __future__ import annotations
@@ -10,35 +11,41 @@ import asyncio
 import os
 import socket
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from statistics import median
 from typing import Any, Final
 
 import msgspec
 
-from shanraq import accounts, partners
+from shanraq import accounts, events, ledger, partners
 from shanraq.core.actor import SYSTEM, Actor
 from shanraq.core.crypto import Keyring
 from shanraq.core.db import Database
 from shanraq.core.errors import UnavailableError
 from shanraq.ops.bench import pgbench
-from shanraq.ops.bench.load import Plan, Seen
+from shanraq.ops.bench.load import Partner, Plan, Seen
 from shanraq.ops.bench.scratch import Scratch
 
-_CONNECTIONS: Final = (16, 64)
-_ACCOUNTS: Final = 200
-_APPLICATION: Final = partners.Application(
-    legal_name="Benchmark",
-    country="KZ",
-    registration_number="990340005977",
-    contact_email="bench@example.com",
-    website="https://example.com",
-)
+_PARTNERS: Final = 4
+_ACCOUNTS: Final = 1000
+_NUMBERED_WITHIN_SECONDS: Final = 60
+
+
+@dataclass(frozen=True, slots=True)
+class _Owner:
+    issued: partners.IssuedKey
+    actor: Actor
+    accounts: list[str]
 
 
 class ServerEndedError(UnavailableError, code="server_ended", status=503):
     """The server under test ended."""
+
+
+class WorkMissingError(UnavailableError, code="work_missing", status=503):
+    """Requests were answered whose work is not in the database."""
 
 
 async def bench_api(
@@ -53,39 +60,58 @@ async def bench_api(
     keyring_path = place.folder / "keys" / "master.keys"
     keyring_path.parent.mkdir(mode=0o700)
     keyring = Keyring.load_or_create(keyring_path)
-    db = await Database.connect(place.dsn, max_size=2)
+    db = await Database.connect(place.dsn, max_size=4)
     try:
-        issued, actor = await _onboard(db, keyring)
-        opened = [
-            await accounts.open_account(db, actor, accounts.NewAccount(currency="KZT", allow_negative=True))
-            for _ in range(_ACCOUNTS)
-        ]
+        owners = [await _onboard(db, keyring, number) for number in range(_PARTNERS)]
+        await pgbench.prepare(place.pgbench, place.dsn, scale)
+        yardstick: list[float] = []
+        runs: dict[str, list[Seen]] = {}
+        async with _server(place, "api", "worker") as first, _server(place, "api") as second:
+            plans = _plans(owners, first, second, seconds)
+            for turn in range(1, rounds + 1):
+                report(f"round {turn} of {rounds}: pgbench")
+                yardstick.append(await pgbench.transactions_per_second(place.pgbench, place.dsn, seconds))
+                for name, plan in plans.items():
+                    report(f"round {turn} of {rounds}: {name}")
+                    runs.setdefault(name, []).append(await _load(plan))
+            report("verifying what was done")
+            await _verify(db, owners, sum(seen.statuses.get("201", 0) for by_name in runs.values() for seen in by_name))
     finally:
         await db.close()
-    await pgbench.prepare(place.pgbench, place.dsn, scale)
-    yardstick: list[float] = []
-    runs: dict[str, list[Seen]] = {}
-    async with _server(place) as url:
-        plans = {
-            f"{connections} connections": Plan(
-                url, issued.id, issued.secret.reveal(), [one.id for one in opened], connections, seconds
-            )
-            for connections in _CONNECTIONS
-        }
-        plans["64 connections, signed"] = msgspec.structs.replace(
-            plans["64 connections"], secret=issued.signing_secret.reveal(), signed=True
-        )
-        for turn in range(1, rounds + 1):
-            report(f"round {turn} of {rounds}: pgbench")
-            yardstick.append(await pgbench.transactions_per_second(place.pgbench, place.dsn, seconds))
-            for name, plan in plans.items():
-                report(f"round {turn} of {rounds}: {name}")
-                runs.setdefault(name, []).append(await _load(plan))
     base = median(yardstick)
     return {
         "pgbench": {"clients": pgbench.CLIENTS, "transactions_per_second": round(base), "runs": _rounded(yardstick)},
         "api": {name: _figures(seen, base) for name, seen in runs.items()},
     }
+
+
+def _plans(owners: Sequence[_Owner], first: str, second: str, seconds: float) -> dict[str, Plan]:
+    by_secret = [Partner(one.issued.id, one.issued.secret.reveal(), one.accounts) for one in owners]
+    signing = [Partner(one.issued.id, one.issued.signing_secret.reveal(), one.accounts) for one in owners]
+    return {
+        "16 connections": Plan([first], by_secret[:1], 16, seconds),
+        "64 connections": Plan([first], by_secret[:1], 64, seconds),
+        "64 connections, signed": Plan([first], signing[:1], 64, seconds, signed=True),
+        f"64 connections, {_PARTNERS} partners": Plan([first], by_secret, 64, seconds),
+        f"64 connections, {_PARTNERS} partners, 2 servers": Plan([first, second], by_secret, 64, seconds),
+    }
+
+
+async def _verify(db: Database, owners: Sequence[_Owner], answered: int) -> None:
+    executed = 0
+    for owner in owners:
+        async with db.begin(owner.actor) as tx:
+            executed += await tx.value("SELECT count(*) FROM transaction WHERE status = 'executed'")
+            if findings := await ledger.verify(tx):
+                raise WorkMissingError(str(findings[0]))
+    if executed < answered:
+        raise WorkMissingError(f"{answered} requests were answered, {executed} transactions are there")
+    async with asyncio.timeout(_NUMBERED_WITHIN_SECONDS):
+        while True:
+            async with db.begin(SYSTEM) as tx:
+                if not await events.unstamped(tx):
+                    return
+            await asyncio.sleep(0.1)
 
 
 def _figures(seen: list[Seen], base: float) -> dict[str, Any]:
@@ -107,18 +133,27 @@ def _rounded(values: list[float]) -> list[int]:
     return [round(value) for value in values]
 
 
-async def _onboard(db: Database, keyring: Keyring) -> tuple[partners.IssuedKey, Actor]:
+async def _onboard(db: Database, keyring: Keyring, number: int) -> _Owner:
     async with db.begin(SYSTEM) as tx:
-        _, token = await partners.create_operator(tx, keyring, "Benchmark", partners.OPERATOR_SCOPES)
+        _, token = await partners.create_operator(tx, keyring, f"Benchmark {number}", partners.OPERATOR_SCOPES)
     operator = await partners.authenticate_operator(db, keyring, token)
-    partner, claim = await partners.apply(db, keyring, _APPLICATION)
+    application = partners.Application(
+        legal_name=f"Benchmark {number}",
+        country="GB",
+        registration_number=f"BENCH{number}",
+        contact_email="bench@example.com",
+        website="https://example.com",
+    )
+    partner, claim = await partners.apply(db, keyring, application)
     await partners.approve(db, operator, partner.id)
     issued = await partners.claim_key(db, keyring, claim)
-    return issued, await partners.authenticate(db, keyring, partners.BasicCredentials(issued.id, issued.secret))
+    actor = await partners.authenticate(db, keyring, partners.BasicCredentials(issued.id, issued.secret))
+    new = accounts.NewAccount(currency="KZT", allow_negative=True)
+    return _Owner(issued, actor, [(await accounts.open_account(db, actor, new)).id for _ in range(_ACCOUNTS)])
 
 
 @asynccontextmanager
-async def _server(place: Scratch) -> AsyncIterator[str]:
+async def _server(place: Scratch, *roles: str) -> AsyncIterator[str]:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port = listener.getsockname()[1]
@@ -131,7 +166,7 @@ async def _server(place: Scratch) -> AsyncIterator[str]:
         "SHANRAQ_LOG_LEVEL": "error",
     }
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "shanraq", "serve", "api", "worker", "--port", str(port),
+        sys.executable, "-m", "shanraq", "serve", *roles, "--port", str(port),
         env=environment, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
     )  # fmt: skip
     try:

@@ -29,13 +29,19 @@ _MOST_SECONDS: Final = 120.0
 _MOST_CONNECTIONS: Final = 256
 
 
-class Plan(msgspec.Struct, frozen=True):
-    """What to send: transfers between the accounts, by a key's secret or signed with its signing secret."""
+class Partner(msgspec.Struct, frozen=True):
+    """Whose money is moved: a key, its secret or signing secret, accounts."""
 
-    url: str
     key_id: str
     secret: str
     accounts: list[str]
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """What to send: transfers between accounts of each partner, to the servers in turn, by secret or signed."""
+
+    urls: list[str]
+    partners: list[Partner]
     connections: int
     seconds: float
     signed: bool = False
@@ -52,7 +58,7 @@ class Seen(msgspec.Struct, frozen=True):
 
 async def load(plan: Plan) -> Seen:
     """Send until the time is over."""
-    if urlsplit(plan.url).hostname not in _LOOPBACK:
+    if any(urlsplit(url).hostname not in _LOOPBACK for url in plan.urls):
         raise ValueError("only a loopback address is loaded")
     client = HttpClient(connections_per_origin=plan.connections)
     statuses: Counter[str] = Counter()
@@ -62,13 +68,14 @@ async def load(plan: Plan) -> Seen:
     dice = Random(1)  # noqa: S311 (spreads the load, the same in every run)
     deadline = time.perf_counter() + min(plan.seconds, _MOST_SECONDS)
 
-    async def one_client() -> None:
+    async def one_client(number: int) -> None:
+        url, partner = plan.urls[number % len(plan.urls)], plan.partners[number % len(plan.partners)]
         while (began := time.perf_counter()) < deadline:
-            debit, credit = dice.sample(plan.accounts, 2)
+            debit, credit = dice.sample(partner.accounts, 2)
             body = msgspec.json.encode(
                 {"debit_account": debit, "credit_account": credit, "amount": dice.randint(1, 1000), "currency": "KZT"}
             )
-            request = _request(plan, body, f"{run}-{next(numbers)}")
+            request = _request(url, partner, body, f"{run}-{next(numbers)}", signed=plan.signed)
             try:
                 response = await client.send(request, 30.0)
             except HttpError as error:
@@ -79,7 +86,7 @@ async def load(plan: Plan) -> Seen:
                 latencies.append(time.perf_counter() - began)
 
     began = time.perf_counter()
-    await asyncio.gather(*(one_client() for _ in range(min(plan.connections, _MOST_CONNECTIONS))))
+    await asyncio.gather(*(one_client(number) for number in range(min(plan.connections, _MOST_CONNECTIONS))))
     took = time.perf_counter() - began
     await client.close()
     latencies.sort()
@@ -91,23 +98,23 @@ async def load(plan: Plan) -> Seen:
     )
 
 
-def _request(plan: Plan, body: bytes, key: str) -> Request:
+def _request(url: str, partner: Partner, body: bytes, key: str, *, signed: bool) -> Request:
     target = "/v1/transactions"
     headers = [("Content-Type", "application/json"), ("Idempotency-Key", key)]
-    if plan.signed:
+    if signed:
         timestamp, nonce = int(time.time()), secrets.token_hex(16)
         text = partners.signed_text(timestamp, nonce, "POST", target, hashlib.sha256(body).hexdigest())
-        signature = hmac.digest(plan.secret.encode(), text, "sha256").hex()
+        signature = hmac.digest(partner.secret.encode(), text, "sha256").hex()
         headers += [
-            ("Shanraq-Key", plan.key_id),
+            ("Shanraq-Key", partner.key_id),
             ("Shanraq-Timestamp", str(timestamp)),
             ("Shanraq-Nonce", nonce),
             ("Shanraq-Signature", f"v1={signature}"),
         ]
     else:
-        basic = base64.b64encode(f"{plan.key_id}:{plan.secret}".encode()).decode()
+        basic = base64.b64encode(f"{partner.key_id}:{partner.secret}".encode()).decode()
         headers.append(("Authorization", f"Basic {basic}"))
-    return Request("POST", plan.url + target, tuple(headers), body)
+    return Request("POST", url + target, tuple(headers), body)
 
 
 def _percentile(ordered: list[float], share: float) -> float:
