@@ -38,11 +38,15 @@ LOST_AFTER = "lost after it was done"
 
 @dataclass
 class Gateway:
-    """Answers commands; `script` holds answers for the next ones: an Outcome, LOST_BEFORE, LOST_AFTER, or a function."""
+    """Answers commands; `script` holds answers for the next ones: an Outcome, LOST_BEFORE, LOST_AFTER, or a function.
+
+    `undo_script` holds answers to the next undos, which then change nothing.
+    """
 
     name: str = "fake"
     settled_after: timedelta = timedelta(seconds=10)
     script: deque[Outcome | str | Callable[[Command], Outcome]] = field(default_factory=deque)
+    undo_script: deque[Finding] = field(default_factory=deque)
     done: dict[str, tuple[str, Money]] = field(default_factory=dict)
     undone: list[str] = field(default_factory=list)
     seen: list[Command] = field(default_factory=list)
@@ -91,6 +95,8 @@ class Gateway:
     async def undo(self, lost: Lost) -> Finding:
         assert_no_transaction()
         self.undone.append(lost.operation_id)
+        if self.undo_script:
+            return self.undo_script.popleft()
         if lost.operation_id in self.done:
             return Approved(*self.done.pop(lost.operation_id))
         return NotFound()

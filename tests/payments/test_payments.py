@@ -27,6 +27,7 @@ from shanraq.payments.adapter import (
     Outcome,
     Reason,
     Reverse,
+    Unknown,
     Void,
 )
 from shanraq.payments.settle import settle_outcome
@@ -155,6 +156,29 @@ async def test_an_authorisation_that_never_arrived_is_failed_only_after_it_was_t
     assert after.status == "failed"
     assert len(shop.gateway.undone) == 1
     assert await shop.balance() == (0, 0, 0)
+
+
+@pytest.mark.parametrize("told", [LOST_BEFORE, LOST_AFTER])
+async def test_what_is_being_taken_back_is_not_found_again(shop: Shop, told: str) -> None:
+    shop.gateway.script.append(LOST_BEFORE)
+    lost = (await shop.authorize()).value
+    assert lost.operation is not None
+    shop.gateway.undo_script.append(Unknown("no answer to the undo"))
+    await shop.recover(60)
+    if told == LOST_AFTER:
+        # It had arrived; the undo worked, and the gateway's index still shows the approval.
+        shop.gateway.done[lost.operation.id] = ("gw-1", Money.of(1000, "KZT"))
+    actor = SYSTEM.acting_for("prt_1", Environment.SANDBOX, shop.bank.actor.book)
+    late = Approved("gw-1", Money.of(1000, "KZT"))
+    meanwhile = await settle_outcome(shop.bank.db, actor, lost.operation.id, late)
+    await shop.recover(600)
+
+    after = await shop.find(lost.id)
+    assert meanwhile.status == "authorizing"
+    assert (after.status, after.amount_authorized) == ("failed", 0)
+    assert shop.gateway.undone == [lost.operation.id] * 2
+    assert await shop.balance() == (0, 0, 0)
+    assert await shop.bank.verified()
 
 
 async def test_nothing_is_decided_while_the_gateway_cannot_be_asked(shop: Shop) -> None:
@@ -404,6 +428,23 @@ async def test_voiding_a_capture_gives_the_money_back_and_reverses_the_authorisa
     assert [type(command) for command in shop.gateway.seen[-2:]] == [Void, Reverse]
     assert await shop.balance() == (0, 0, 0)
     assert await shop.bank.verified()
+
+
+@pytest.mark.parametrize(("final", "released"), [(True, 1000), (False, 400)])
+async def test_voiding_a_part_that_was_captured_releases_all_that_is_still_authorised(
+    shop: Shop, final: bool, released: int
+) -> None:
+    payment = await shop.authorized(1000)
+    await payments.capture(shop.acquiring, shop.bank.actor, "c", payment.id, 400, final=final)
+    if not final:
+        await shop.void(payment.id, "rest")
+    voided = await shop.void(payment.id, "capture")
+    await shop.recover(1)
+
+    assert voided.status == "voided"
+    reversal = shop.gateway.commands(Reverse)[-1]
+    assert reversal.amount == Money.of(released, "KZT")
+    assert await shop.balance() == (0, 0, 0)
 
 
 async def test_voiding_what_is_left_after_a_partial_capture_completes_the_payment(shop: Shop) -> None:

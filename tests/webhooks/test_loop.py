@@ -7,9 +7,11 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
 import asyncpg
+from prometheus_client import CollectorRegistry
 
-from shanraq import webhooks
+from shanraq import payments, webhooks
 from shanraq.core.actor import Environment
+from shanraq.ops.worker import Worker
 from tests.webhooks.conftest import Desk
 from tests.webhooks.receiver import Answer
 
@@ -159,3 +161,23 @@ async def test_failure_of_who_is_told_stops_nothing_and_is_made_up_for(desk: Des
 
     assert len(set(desk.receiver.ids)) == 2
     assert [list(owners) for owners in told] == [[("prt_1", Environment.SANDBOX)]] * 2
+
+
+async def test_a_worker_that_is_stopped_lets_its_deliveries_end(desk: Desk) -> None:
+    await desk.subscribe()
+    answered = asyncio.Event()
+    desk.receiver.answer(Answer(once=answered))
+    acquiring = payments.Acquiring(desk.db, desk.keyring, payments.Gateways({}))
+    courier = webhooks.Courier(desk.db, desk.client, desk.keyring)
+    working = asyncio.create_task(Worker(desk.db, acquiring, courier, CollectorRegistry()).run())
+    await desk.emit()
+    await arrived(desk, 1)
+
+    working.cancel()
+    asyncio.get_running_loop().call_later(0.3, answered.set)
+    await asyncio.wait([working], timeout=10)
+
+    assert working.cancelled()
+    async with desk.db.begin(desk.actor) as tx:
+        assert await tx.value("SELECT array_agg(status_code) FROM webhook_attempt") == [200]
+    assert await desk.findings() == []

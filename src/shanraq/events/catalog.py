@@ -42,7 +42,6 @@ _TYPES: Final = (
     EventType("payment.voided", "The payment was cancelled before clearing."),
     EventType("payment.refunded", "All or part of the payment was paid back."),
     EventType("payment.requires_action", "The gateway holds the payment for review."),
-    EventType("payment.expired", "The authorisation ran out before capture."),
     EventType("refund.created", "A refund was sent to the payment system."),
     EventType("refund.completed", "The refund is done."),
     EventType("refund.failed", "The refund was refused; the money stays."),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Coroutine
 from pathlib import Path
@@ -107,6 +108,8 @@ def demo(*, json: bool = False) -> None:
     from shanraq.ops.demo import run_demo
 
     log.configure("error", json=True)
+    # A shell starts what runs in the background with Ctrl-C ignored; the demo cleans up on it and on SIGTERM all the same.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.exit(_run(run_demo(as_json=json)))
 
 

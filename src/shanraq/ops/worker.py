@@ -12,7 +12,7 @@ from typing import Final
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
-from shanraq import events, payments, transactions, webhooks
+from shanraq import events, partners, payments, transactions, webhooks
 from shanraq.core import once
 from shanraq.core.actor import SYSTEM
 from shanraq.core.db import Database
@@ -22,6 +22,7 @@ log = structlog.get_logger(__name__)
 SEQUENCE_BATCH: Final = 1000
 _BUSY_SECONDS: Final = 0.005
 _IDLE_SECONDS: Final = 0.05
+_LAST_DELIVERIES_SECONDS: Final = 10.0
 _FAILED_SECONDS: Final = (0.1, 5.0)
 
 
@@ -56,17 +57,25 @@ class Worker:
         )
 
     async def run(self) -> None:
-        """Run all loops until cancelled; deliveries under way are given time to end."""
+        """Run all loops until cancelled; deliveries under way are then given ten seconds to end."""
+        delivering = asyncio.create_task(self._courier.run(self._stop, self._sequenced), name="deliver")
         try:
             async with asyncio.TaskGroup() as group:
+                group.create_task(self._until_ended(delivering), name="delivering")
                 group.create_task(self._sequence(), name="sequence")
-                group.create_task(self._courier.run(self._stop, self._sequenced), name="deliver")
                 group.create_task(self._every(self._recover_interval_seconds, "recover", self._recover), name="recover")
                 group.create_task(self._every(1.0, "expire", self._expire), name="expire")
                 group.create_task(self._every(3600.0, "forget", self._forget), name="forget")
                 group.create_task(self._every(5.0, "observe", self._observe), name="observe")
         finally:
             self._stop.set()
+            # What does not end in time is cut off: its lease runs out, and it is sent again with the same id.
+            await asyncio.wait([delivering], timeout=_LAST_DELIVERIES_SECONDS)
+            delivering.cancel()
+
+    @staticmethod
+    async def _until_ended(task: asyncio.Task[None]) -> None:
+        await asyncio.shield(task)
 
     async def sequence_once(self) -> int:
         """Number a batch of events and lay out their deliveries, in one transaction; returns how many."""
@@ -95,7 +104,8 @@ class Worker:
 
     async def _forget(self) -> int:
         async with self._db.begin(SYSTEM) as tx:
-            return await once.forget(tx, tx.now - once.RETENTION)
+            forgotten = await once.forget(tx, tx.now - once.RETENTION)
+        return forgotten + await partners.prune_nonces(self._db)
 
     async def _observe(self) -> int:
         async with self._db.begin(SYSTEM) as tx:

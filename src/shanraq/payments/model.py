@@ -39,13 +39,12 @@ class PaymentStatus(Lifecycle):
 
     AUTHORIZING = "authorizing", ("authorized", "captured", "review", "failed")
     REVIEW = "review", ("authorized", "captured", "voided", "failed")
-    AUTHORIZED = "authorized", ("partially_captured", "captured", "voided", "expired")
+    AUTHORIZED = "authorized", ("partially_captured", "captured", "voided")
     PARTIALLY_CAPTURED = "partially_captured", ("partially_captured", "captured")
     CAPTURED = "captured", ("partially_refunded", "refunded", "voided")
     PARTIALLY_REFUNDED = "partially_refunded", ("partially_refunded", "refunded")
     REFUNDED = "refunded"
     VOIDED = "voided"
-    EXPIRED = "expired"
     FAILED = "failed"
 
 

@@ -1,8 +1,9 @@
 """Find out what became of operations without an outcome, and settle them: nobody is charged twice, nothing stays unknown.
 
 The protocol for one operation: inquire; found -> settle as found. Not found before the gateway's index can be trusted -> look
-again later. Not found after that -> take it back by its id, which also bars an answer still under way; then it is settled as
-not done. A reversal is simply sent again: releasing twice releases once.
+again later. Not found after that -> write down that it is being taken back, and take it back by its id until that is answered;
+then it is settled as not done. What is being taken back is not looked for again: an index that lags behind shows an approval
+that does not stand any more. A reversal is simply sent again: releasing twice releases once. A void cannot be taken back.
 """
 
 from __future__ import annotations
@@ -12,8 +13,9 @@ from typing import Final, assert_never
 
 import structlog
 
+from shanraq import audit
 from shanraq.core.actor import SYSTEM, Actor
-from shanraq.core.db import Database
+from shanraq.core.db import Database, Tx
 from shanraq.payments import store
 from shanraq.payments.adapter import (
     Adapter,
@@ -73,18 +75,21 @@ async def recover(acquiring: Acquiring, *, limit: int = 20) -> int:
 
 async def _find_out(db: Database, adapter: Adapter, operation: StoredOperation) -> Outcome:
     try:
-        finding = await adapter.inquire(operation.lost)
-        match finding:
-            case Approved() | Declined() | InReview() | Unknown():
-                return finding
-            case NotFound():
-                pass
-            case _:
-                assert_never(finding)
-        if operation.operation.kind is OperationKind.REVERSE and operation.target_id is not None:
-            return await _reverse_again(adapter, operation)
-        if db.clock() - operation.operation.sent_at < adapter.settled_after:
-            return Unknown("not found yet")
+        if not operation.taking_back:
+            finding = await adapter.inquire(operation.lost)
+            match finding:
+                case Approved() | Declined() | InReview() | Unknown():
+                    return finding
+                case NotFound():
+                    pass
+                case _:
+                    assert_never(finding)
+            if operation.operation.kind is OperationKind.REVERSE and operation.target_id is not None:
+                return await _reverse_again(adapter, operation)
+            if db.clock() - operation.operation.sent_at < adapter.settled_after:
+                return Unknown("not found yet")
+            if not await db.run(_actor_of(operation), lambda tx: _take_back(tx, operation)):
+                return Unknown("settled meanwhile")
         undone = await adapter.undo(operation.lost)
     except Exception:
         log.exception("payments.adapter_broke", adapter=adapter.name, operation=operation.operation.id)
@@ -96,6 +101,16 @@ async def _find_out(db: Database, adapter: Adapter, operation: StoredOperation) 
             return Unknown("could neither be found nor taken back")
         case _:
             assert_never(undone)
+
+
+async def _take_back(tx: Tx, operation: StoredOperation) -> bool:
+    locked = await store.load_operation(tx, operation.operation.id)
+    if not locked.operation.status.open:
+        return False
+    if locked.operation.kind is not OperationKind.VOID:
+        await store.take_back(tx, locked.operation.id)
+        audit.record(tx, "payment.taking_back", locked.payment_id, {"operation": locked.operation.id})
+    return True
 
 
 async def _reverse_again(adapter: Adapter, operation: StoredOperation) -> Outcome:

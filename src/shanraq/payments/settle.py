@@ -58,6 +58,9 @@ async def settle(tx: Tx, operation_id: str, outcome: Outcome) -> Payment:
         if isinstance(outcome, Approved) and operation.operation.status is OperationStatus.FAILED:
             await _too_late(tx, payment, operation, outcome)
         return _seen(payment, operation.operation)
+    if operation.taking_back and isinstance(outcome, Approved | InReview):
+        # It is being taken back: an approval that arrives meanwhile will not stand, recovery ends it as not done.
+        outcome = Unknown("being taken back")
     match outcome:
         case Approved():
             payment, operation = await _SUCCEEDED[operation.operation.kind](tx, payment, operation, outcome)
@@ -157,8 +160,15 @@ async def _voided(
     after, done = await _paid_back(tx, payment, operation, approved)
     after = await store.move_payment(tx, after, status=after.payment.status.to(PaymentStatus.VOIDED))
     _tell(tx, "payment.voided", after, done)
-    # Voiding a capture leaves the authorisation standing: the issuer's hold is released by a reversal of its own.
-    await _follow_up_reversal(tx, after, operation, Approved(after.gateway_id, operation.amount))
+    # Voiding a capture leaves the authorisation standing, with what a final partial capture had left of it: the issuer's hold
+    # is released by a reversal of its own.
+    released = sum(
+        one.operation.amount
+        for one in await store.operations(tx, payment.payment.id)
+        if one.operation.kind is OperationKind.REVERSE and one.operation.status is OperationStatus.SUCCEEDED
+    )
+    standing = Money(payment.payment.amount_authorized - released, payment.payment.money)
+    await _follow_up_reversal(tx, after, operation, Approved(after.gateway_id, standing))
     return after, done
 
 

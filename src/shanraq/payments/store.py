@@ -57,6 +57,7 @@ class StoredOperation:
     request_id: str
     checks: int
     next_check_at: datetime | None
+    taking_back: bool = False
 
     @property
     def amount(self) -> Money:
@@ -98,6 +99,7 @@ def operation_of(row: Row) -> StoredOperation:
         book=row["book"], adapter=row["adapter"], sale=row["sale"], final=row["final"], target_id=row["target_id"],
         amount_refunded=row["amount_refunded"], once_operation=row["once_operation"], once_key=row["once_key"],
         request_id=row["request_id"], checks=row["checks"], next_check_at=row["next_check_at"],
+        taking_back=row["taking_back"],
     )  # fmt: skip
 
 
@@ -293,6 +295,11 @@ async def move_operation(tx: Tx, before: StoredOperation, status: OperationStatu
         old.id, new.status, new.gateway_id, new.failure, new.transaction_id, next_check_at, checks, new.settled_at,
     )  # fmt: skip
     return replace(before, operation=new, next_check_at=next_check_at, checks=checks)
+
+
+async def take_back(tx: Tx, operation_id: str) -> None:
+    """Write down that a locked operation is about to be taken back: from here on it can only end as not done."""
+    await tx.execute("UPDATE payment_operation SET taking_back = true WHERE id = $1", operation_id)
 
 
 async def add_refunded(tx: Tx, capture_id: str, amount_minor: int) -> None:

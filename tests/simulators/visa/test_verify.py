@@ -32,8 +32,11 @@ def without(name: str) -> Alteration:
 
 
 def times(iat: int, exp: int) -> Alteration:
-    now = int(time.time())
-    return lambda head, claims: claims.update(iat=now + iat, exp=now + exp)
+    def alter(head: dict[str, Any], claims: dict[str, Any]) -> None:
+        now = int(time.time())  # when the token is made: the tests are collected long before they run
+        claims.update(iat=now + iat, exp=now + exp)
+
+    return alter
 
 
 @pytest.mark.parametrize(

@@ -81,6 +81,7 @@ CREATE TABLE payment_operation (
     once_key       text,
     request_id     text        NOT NULL,
     checks         int         NOT NULL DEFAULT 0,
+    taking_back    boolean     NOT NULL DEFAULT false,
     next_check_at  timestamptz,
     sent_at        timestamptz NOT NULL,
     settled_at     timestamptz,
@@ -96,5 +97,5 @@ CREATE INDEX payment_operation_key ON payment_operation (partner_id, environment
 ALTER TABLE payment_operation ENABLE ROW LEVEL SECURITY;
 CREATE POLICY own ON payment_operation USING (visible(partner_id, environment));
 GRANT SELECT, INSERT ON payment_operation TO shanraq_app;
-GRANT UPDATE (status, gateway_id, failure, transaction_id, amount_refunded, checks, next_check_at, settled_at)
+GRANT UPDATE (status, gateway_id, failure, transaction_id, amount_refunded, checks, taking_back, next_check_at, settled_at)
     ON payment_operation TO shanraq_app;
