@@ -14,7 +14,8 @@ from litestar.params import FromPath, JSONBody, QueryParameter, SkipValidation
 from msgspec import Meta
 
 from shanraq.api.answer import Answer, IdempotencyKey, answer_given
-from shanraq.api.app import ANY_SCOPE, CurrentActor, Edge, create_app
+from shanraq.api.app import Edge, create_app
+from shanraq.api.gate import ANY_SCOPE, CurrentActor
 from shanraq.api.openapi import problems
 from shanraq.api.strict import Body, View
 from shanraq.core import once

@@ -14,7 +14,7 @@ from litestar import get, post
 from litestar.params import JSONBody
 from structlog.testing import capture_logs
 
-from shanraq.api.app import RouteError
+from shanraq.api.gate import RouteError
 from shanraq.partners import signed_text
 from tests.api.example import SECRET, TOKEN, NewNote, Note, body_of, example_app
 from tests.api.server import serve

@@ -101,7 +101,8 @@ async def test_writers_side_by_side_take_different_lanes(database: Database) -> 
     async def one(n: int) -> int:
         async with database.begin(PARTNER) as tx:
             lane = await tx.value(
-                "SELECT audit_append($1, 'prt_1', 'sandbox', 'partner:k', $2, $3, $4, $5)",
+                """INSERT INTO audit_entry
+                   SELECT * FROM audit_link($1, 'prt_1', 'sandbox', 'partner:k', $2, $3, $4, $5) RETURNING lane""",
                 tx.now, ["r"], ["a.b"], [f"s{n}"], [b"{}"],
             )  # fmt: skip
             await both.wait()

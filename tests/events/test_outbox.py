@@ -9,7 +9,7 @@ import pytest
 from shanraq import events
 from shanraq.core.actor import SYSTEM, Actor, ActorKind, Environment
 from shanraq.core.db import Database
-from shanraq.events import Event, Stamped
+from shanraq.events import Event, Numbered
 
 
 def partner(number: int, environment: Environment = Environment.SANDBOX) -> Actor:
@@ -19,8 +19,8 @@ def partner(number: int, environment: Environment = Environment.SANDBOX) -> Acto
     )  # fmt: skip
 
 
-async def stamp_all(database: Database, limit: int = 1000) -> list[Stamped]:
-    stamped: list[Stamped] = []
+async def stamp_all(database: Database, limit: int = 1000) -> list[Numbered]:
+    stamped: list[Numbered] = []
     while True:
         async with database.begin(SYSTEM) as tx:
             batch = await events.stamp(tx, limit=limit)
@@ -40,7 +40,9 @@ async def test_an_event_exists_if_and_only_if_its_transaction_commits(database: 
     stamped = await stamp_all(database)
 
     assert [event.type for event in stamped] == ["payment.initiated"]
-    assert stamped[0].request_id == "req_1"
+    async with database.begin(SYSTEM) as tx:
+        (event,) = (await events.load(tx, [stamped[0].seq])).values()
+    assert event.request_id == "req_1"
 
 
 async def test_an_event_outside_the_catalogue_is_a_mistake_of_ours(database: Database) -> None:
@@ -52,7 +54,7 @@ async def test_an_event_outside_the_catalogue_is_a_mistake_of_ours(database: Dat
 async def test_sequences_have_no_gap_and_no_event_is_lost_under_concurrent_writers(database: Database) -> None:
     seed = random.Random(7)
     done = asyncio.Event()
-    stamped: list[Stamped] = []
+    stamped: list[Numbered] = []
 
     async def write(number: int) -> None:
         for n in range(25):
@@ -112,7 +114,9 @@ async def test_the_feed_goes_on_after_a_sequence_and_filters_types(database: Dat
 async def test_the_envelope_is_the_same_bytes_every_time(database: Database) -> None:
     async with database.begin(partner(1, Environment.LIVE)) as tx:
         events.emit(tx, Event("account.created", "account/acc_1", {"id": "acc_1", "amount": 5}))
-    (stamped,) = await stamp_all(database)
+    (numbered,) = await stamp_all(database)
+    async with database.begin(SYSTEM) as tx:
+        stamped = (await events.load(tx, [numbered.seq]))[numbered.seq]
 
     body = events.envelope(stamped)
 

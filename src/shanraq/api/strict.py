@@ -176,6 +176,18 @@ class BoundedBody:
         self._deadline = asyncio.get_running_loop().time() + timeout_seconds
         self._complete = False
 
+    async def read(self) -> bytes:
+        """Return the whole body."""
+        message: Any = await self()
+        if not message.get("more_body", False):
+            body: bytes = message.get("body", b"")
+            return body
+        parts = [message.get("body", b"")]
+        while message.get("more_body", False):
+            message = await self()
+            parts.append(message.get("body", b""))
+        return b"".join(parts)
+
     async def __call__(self) -> HTTPReceiveMessage:
         if self._complete:
             return await self._receive()  # type: ignore[return-value]

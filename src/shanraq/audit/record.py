@@ -24,8 +24,8 @@ def record(
 
 async def _append(tx: Tx, entries: Sequence[tuple[str, str, str, bytes]]) -> None:
     actor = tx.actor
-    await tx.value(
-        "SELECT audit_append($1, $2, $3, $4, $5, $6, $7, $8)",
+    tx.write(
+        "INSERT INTO audit_entry SELECT * FROM audit_link($1, $2, $3, $4, $5, $6, $7, $8)",
         tx.now,
         actor.partner_id,
         actor.environment.value if actor.environment else "",

@@ -70,7 +70,9 @@ class Actor:
 
     def with_request(self, request_id: str) -> Actor:
         """Return the same actor serving another request."""
-        return replace(self, request_id=request_id)
+        return Actor(
+            self.kind, self.id, self.partner_id, self.environment, self.book, self.scopes, request_id, self.certifying
+        )
 
 
 SYSTEM: Final = Actor(kind=ActorKind.SYSTEM, id="system")

@@ -5,7 +5,8 @@
         await store.move(tx, before, after)      # COMMIT at the end, ROLLBACK on any exception
 
 A verb that takes `tx` never begins one; a verb that takes `db` begins its own; they do not nest. What must be written
-once, at the end (events, audit), is collected with `tx.defer` and flushed just before COMMIT.
+once, at the end (events, audit), is collected with `tx.defer` and flushed just before COMMIT. What is only written, and read
+by nobody in the same transaction, goes through `tx.write`: neighbours share a round trip.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequen
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, Final, Protocol, TypeVar
 
 import asyncpg
@@ -28,6 +30,7 @@ from shanraq.core.errors import ConflictError, InvalidInputError, UnavailableErr
 T = TypeVar("T")
 Row = asyncpg.Record
 
+_PARAMETER: Final = re.compile(r"\$(\d+)")
 _QUOTABLE: Final = re.compile(r"[A-Za-z0-9_]*")
 _current: ContextVar[Tx | None] = ContextVar("tx", default=None)
 
@@ -82,31 +85,57 @@ def utc_now() -> datetime:
 class Tx:
     """One transaction: `actor` says for whom, `now` is its one instant."""
 
-    __slots__ = ("_connection", "_deferred", "actor", "now")
+    __slots__ = ("_connection", "_deferred", "_writes", "actor", "now")
 
     def __init__(self, connection: Any, actor: Actor, now: datetime) -> None:
         self._connection = connection
         self._deferred: dict[Flush, list[Any]] = {}
+        self._writes: list[tuple[str, tuple[object, ...]]] = []
         self.actor = actor
         self.now = now
 
     async def rows(self, sql: str, *args: object) -> list[Row]:
         """Run a statement and return its rows."""
+        if self._writes:
+            await self._write_out()
         return await self._connection.fetch(sql, *args)  # type: ignore[no-any-return]
 
     async def row(self, sql: str, *args: object) -> Row | None:
         """Run a statement and return its first row, or None."""
+        if self._writes:
+            await self._write_out()
         return await self._connection.fetchrow(sql, *args)  # type: ignore[no-any-return]
 
     async def value(self, sql: str, *args: object) -> Any:
         """Run a statement and return the first column of its first row, or None."""
+        if self._writes:
+            await self._write_out()
         return await self._connection.fetchval(sql, *args)
 
     async def execute(self, sql: str, *args: object) -> int:
         """Run a statement and return the number of rows it touched."""
+        if self._writes:
+            await self._write_out()
         tag: str = await self._connection.execute(sql, *args)
         last = tag.rpartition(" ")[2]
         return int(last) if last.isdigit() else 0
+
+    def write(self, insert: str, *args: object) -> None:
+        """Run an INSERT (without RETURNING) before the next statement, at the latest at the end, in one with its neighbours.
+
+        Its error is raised then, wherever that is. Neighbours run in order, but see nothing of each other.
+        """
+        assert insert.startswith("INSERT "), insert
+        self._writes.append((insert, args))
+
+    async def _write_out(self) -> None:
+        writes, self._writes = self._writes, []
+        if len(writes) == 1:
+            insert, args = writes[0]
+            await self._connection.execute(insert, *args)
+        elif writes:
+            statement = _together(tuple(insert for insert, _ in writes))
+            await self._connection.execute(statement, *(arg for _, args in writes for arg in args))
 
     def defer(self, flush: Flush, item: object) -> None:
         """Collect `item`; just before COMMIT `flush(tx, items)` is called once with all items of that function."""
@@ -114,13 +143,16 @@ class Tx:
 
     async def savepoint(self, work: Callable[[], Awaitable[T]]) -> T:
         """Run `work` so that its failure undoes its own statements and deferred items only."""
+        await self._write_out()
         before = {flush: list(items) for flush, items in self._deferred.items()}
         # One name is enough: an inner savepoint hides the outer one until it is released.
         await self._connection.execute("SAVEPOINT piece")
         try:
             result = await work()
+            await self._write_out()
         except Exception:
             self._deferred = before
+            self._writes.clear()
             await self._connection.execute("ROLLBACK TO SAVEPOINT piece; RELEASE SAVEPOINT piece")
             raise
         await self._connection.execute("RELEASE SAVEPOINT piece")
@@ -128,6 +160,7 @@ class Tx:
 
     async def cursor(self, sql: str, *args: object, prefetch: int = 1000) -> AsyncIterator[Row]:
         """Yield the rows of a long result a piece at a time."""
+        await self._write_out()
         async for row in self._connection.cursor(sql, *args, prefetch=prefetch):
             yield row
 
@@ -136,6 +169,22 @@ class Tx:
             flush, items = next(iter(self._deferred.items()))
             del self._deferred[flush]
             await flush(self, items)
+        await self._write_out()
+
+
+@lru_cache(maxsize=256)
+def _together(inserts: tuple[str, ...]) -> str:
+    """Return one statement that runs inserts in their order, with their parameters one after the other."""
+    parts: list[str] = []
+    offset = 0
+    for number, insert in enumerate(inserts):
+        own = [int(found) for found in _PARAMETER.findall(insert)]
+        moved = _PARAMETER.sub(lambda found, by=offset: f"${int(found[1]) + by}", insert)  # type: ignore[misc]
+        parts.append(f"w{number} AS ({moved} RETURNING 1)")
+        offset += max(own, default=0)
+    # Read one after the other, they run one after the other: locks are taken in the order the code says.
+    counts = ", ".join([f"(SELECT count(*) FROM w{number})" for number in range(len(inserts))])  # noqa: S608
+    return f"WITH {', '.join(parts)} SELECT {counts}"
 
 
 def assert_no_transaction() -> None:

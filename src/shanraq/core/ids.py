@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import threading
 import time
 
 from shanraq.core.errors import InvalidInputError
 
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
-_VALUE = {char: index for index, char in enumerate(_ALPHABET)}
+_TAIL = re.compile(f"[0-7][{_ALPHABET}]{{25}}")
+# Python writes the same digits as 0-9 and a-v.
+_TO_BASE_32 = str.maketrans(_ALPHABET, "0123456789abcdefghijklmnopqrstuv")
 _PAIRS = tuple(a + b for a in _ALPHABET for b in _ALPHABET)
 _RANDOM_BITS = 80
 _RANDOM_BYTES = 10
@@ -71,15 +74,9 @@ def text_of(prefix: str, number: int) -> str:
 def number_of(prefix: str, text: str, *, field: str = "id") -> int:
     """Read an id of this prefix back into its 128-bit number; raise InvalidIdError naming `field`."""
     head, _, tail = text.partition("_")
-    if head != prefix or len(tail) != 26 or tail[0] > "7":
+    if head != prefix or not _TAIL.fullmatch(tail):
         raise InvalidIdError(f"must be an id that starts with {prefix}_", field=field)
-    number = 0
-    for char in tail:
-        value = _VALUE.get(char)
-        if value is None:
-            raise InvalidIdError(f"must be an id that starts with {prefix}_", field=field)
-        number = number << 5 | value
-    return number
+    return int(tail.translate(_TO_BASE_32), 32)
 
 
 def derived_number(*parts: str | int) -> int:

@@ -145,26 +145,27 @@ async def finish_key(tx: Tx, operation: str, key: str, answer: bytes) -> None:
     )  # fmt: skip
 
 
-async def store(
+def store(
     tx: Tx, answered: Sequence[tuple[Request, bytes]], refused: Sequence[tuple[Request, ShanraqError]] = ()
 ) -> None:
     """Store claims with answers and refusals of a whole batch at once.
 
-    A key taken meanwhile fails the statement (asyncpg.UniqueViolationError). Refusals that decided nothing are left out.
+    A key taken meanwhile fails the transaction (asyncpg.UniqueViolationError). Refusals that decided nothing are left out.
     """
     partner_id, environment = tx.actor.scope
     rows = [(request, _ANSWERED, answer) for request, answer in answered]
     rows += [(request, _REFUSED, _refusal(error)) for request, error in refused if _decides(error)]
     if not rows:
         return
-    await tx.execute(
+    operation = rows[0][0].operation
+    assert all(request.operation == operation for request, _, _ in rows), "a batch is of one operation"
+    tx.write(
         """INSERT INTO idempotency (partner_id, environment, operation, key, fingerprint, state, answer, created_at)
-           SELECT $1, $2, u.operation, u.key, u.fingerprint, u.state, u.answer, $8
-             FROM unnest($3::text[], $4::text[], $5::bytea[], $6::smallint[], $7::bytea[])
-                  u(operation, key, fingerprint, state, answer)""",
+           SELECT $1, $2, $3, u.key, u.fingerprint, u.state, u.answer, $8
+             FROM unnest($4::text[], $5::bytea[], $6::smallint[], $7::bytea[]) u(key, fingerprint, state, answer)""",
         partner_id,
         environment,
-        [request.operation for request, _, _ in rows],
+        operation,
         [request.key for request, _, _ in rows],
         [request.fingerprint for request, _, _ in rows],
         [state for _, state, _ in rows],

@@ -54,6 +54,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Master keys; empty means keys/master.keys in data_dir, made at first start."""
     host: str = "127.0.0.1"
     port: int = 8080
+    trusted_proxies: tuple[str, ...] = ()
+    """Addresses or networks of load balancers whose X-Forwarded-For and X-Forwarded-Proto are believed; nobody's if empty."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["json", "text"] = "json"
     body_limit_bytes: int = 65_536

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 import msgspec
 
@@ -17,6 +18,16 @@ class Event:
     type: str
     subject: str
     data: msgspec.Struct | dict[str, object]
+
+
+class Numbered(NamedTuple):
+    """The places the sequencer gave an event; what the event says stays in the outbox."""
+
+    seq: int
+    partner_seq: int
+    partner_id: str
+    environment: str
+    type: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from shanraq.core.actor import Environment
 from shanraq.core.db import Row, Tx
 from shanraq.core.ids import new_id
 from shanraq.events.catalog import CATALOG
-from shanraq.events.model import Event, Stamped
+from shanraq.events.model import Event, Numbered, Stamped
 
 _SEQUENCER_LOCK: Final = 0x5348_414E_5345_5131  # SHANSEQ1
 
@@ -33,7 +33,7 @@ def emit(tx: Tx, event: Event, *, request_id: str | None = None) -> str:
 
 async def _write(tx: Tx, events: Sequence[tuple[str, str, int, str, bytes, str]]) -> None:
     partner_id, environment = tx.actor.scope
-    await tx.execute(
+    tx.write(
         """INSERT INTO event_outbox (event_id, partner_id, environment, type, version, subject, occurred_at, data, request_id)
            SELECT u.event_id, $1, $2, u.type, u.version, u.subject, $3, u.data, u.request_id
              FROM unnest($4::text[], $5::text[], $6::int[], $7::text[], $8::bytea[], $9::text[])
@@ -46,7 +46,7 @@ async def _write(tx: Tx, events: Sequence[tuple[str, str, int, str, bytes, str]]
     )
 
 
-async def stamp(tx: Tx, *, limit: int = 1000) -> list[Stamped]:
+async def stamp(tx: Tx, *, limit: int = 1000) -> list[Numbered]:
     """Number committed events, in outbox order; only one transaction at a time does it, others get an empty list.
 
     Called as the system. A cursor over the identity column would lose events that commit late; `seq` is given after commit
@@ -80,10 +80,10 @@ async def stamp(tx: Tx, *, limit: int = 1000) -> list[Stamped]:
                 ORDER BY f.id
            )
            UPDATE event_outbox e SET seq = n.seq, partner_seq = n.partner_seq FROM numbered n WHERE e.ctid = n.place
-           RETURNING e.*""",
+           RETURNING e.seq, e.partner_seq, e.partner_id, e.environment, e.type""",
         limit,
     )
-    return sorted((stamped_of(row) for row in rows), key=lambda event: event.seq)
+    return sorted(Numbered(*row) for row in rows)
 
 
 async def read(tx: Tx, *, after: int, types: Sequence[str] = (), limit: int = 100) -> list[Stamped]:

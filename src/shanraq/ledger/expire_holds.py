@@ -26,7 +26,7 @@ async def expire_holds(tx: Tx, *, limit: int = 500) -> list[ExpiredHold]:
             for number in (transfer.debit_account_id, transfer.credit_account_id)
         }
         book = Book(store.WIDTH_BITS)
-        book.accounts = await store.lock_accounts(tx, book_number, named, alone=False)
+        book.accounts, _ = await store.lock_accounts(tx, book_number, named, alone=False)
         await store.learn_transfers(tx, book_number, ids, book)
         due = due_holds(book, now)
         if not due:

@@ -41,12 +41,14 @@ async def post(tx: Tx, transfers: Sequence[Transfer]) -> list[Result]:
         alone = alone or not pending_ids <= held.keys() | ids
     named -= {0, ID_MAX}
 
-    book.accounts = await store.lock_accounts(tx, book_number, named, alone=alone)
-    await store.learn_transfers(tx, book_number, ids | pending_ids, book)
+    book.accounts, stored = await store.lock_accounts(tx, book_number, named, alone=alone, transfers=ids | pending_ids)
+    if stored:
+        await store.learn_transfers(tx, book_number, ids | pending_ids, book)
     appeared = _accounts_of(book.transfers[number] for number in pending_ids & book.transfers.keys())
     if not appeared <= book.accounts.keys():
         missing = appeared - book.accounts.keys()
-        book.accounts |= await store.lock_accounts(tx, book_number, missing, alone=alone)
+        also, _ = await store.lock_accounts(tx, book_number, missing, alone=alone)
+        book.accounts |= also
     if imported:
         await store.learn_times(tx, book_number, [transfer.timestamp for transfer in transfers], book)
 

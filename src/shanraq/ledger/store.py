@@ -29,13 +29,20 @@ _PENDING_ID, _USER_DATA_128, _USER_DATA_64 = 4, 5, 6
 # ----------------------------------------------------------------------------------------------- what an evaluation needs
 
 
-async def lock_accounts(tx: Tx, book: int, ids: Collection[int], *, alone: bool) -> dict[int, Position]:
-    """Lock accounts in the order of their ids and return those that exist, as they are now.
+async def lock_accounts(
+    tx: Tx, book: int, ids: Collection[int], *, alone: bool, transfers: Collection[int] = ()
+) -> tuple[dict[int, Position], bool]:
+    """Lock accounts in the order of their ids; return those that exist, and whether one of `transfers` is stored.
 
-    Shares the book with other batches, unless `alone` or an account is missing: then it waits for all of them.
+    Both are as they are now, with the locks. Shares the book with other batches, unless `alone` or an account is missing: then
+    it waits for all of them.
     """
-    rows = await tx.rows("SELECT * FROM ledger_lock($1, $2, $3)", book, sorted(ids), alone)
-    return {row[0]: Position(*row) for row in rows}
+    rows = await tx.rows("SELECT * FROM ledger_lock($1, $2, $3, $4)", book, sorted(ids), alone, sorted(transfers))
+    # A row without an account says that a transfer is stored.
+    stored = bool(rows) and rows[-1][0] is None
+    if stored:
+        rows.pop()
+    return {row[0]: Position(*row) for row in rows}, stored
 
 
 async def share_book(tx: Tx, book: int, *, alone: bool) -> None:

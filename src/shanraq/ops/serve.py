@@ -156,6 +156,8 @@ async def _listening(app: Edge, settings: Settings, failed: asyncio.Future[None]
         lifespan="off",
         log_config=None,
         access_log=False,
+        proxy_headers=bool(settings.trusted_proxies),
+        forwarded_allow_ips=list(settings.trusted_proxies),
         server_header=False,
         date_header=True,
         timeout_keep_alive=75,

@@ -6,6 +6,7 @@ Any number of workers run side by side; each loop takes what no other has. A loo
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from typing import Final
 
@@ -21,6 +22,8 @@ log = structlog.get_logger(__name__)
 
 SEQUENCE_BATCH: Final = 1000
 _BUSY_SECONDS: Final = 0.005
+# Under load a round of the sequencer is worth the more the more events it takes: it rests three times as long as it works.
+_REST: Final = 3.0
 _IDLE_SECONDS: Final = 0.05
 _LAST_DELIVERIES_SECONDS: Final = 10.0
 _FAILED_SECONDS: Final = (0.1, 5.0)
@@ -45,7 +48,7 @@ class Worker:
         self._acquiring = acquiring
         self._courier = courier
         self._recover_interval_seconds = recover_interval_seconds
-        self._sequenced = asyncio.Event()
+        self._enqueued = asyncio.Event()
         self._stop = asyncio.Event()
         self._events = Counter("shanraq_events_sequenced", "Events numbered by this process.", registry=registry)
         self._failures = Counter("shanraq_worker_failures", "Rounds that failed.", ("loop",), registry=registry)
@@ -58,7 +61,7 @@ class Worker:
 
     async def run(self) -> None:
         """Run all loops until cancelled; deliveries under way are then given ten seconds to end."""
-        delivering = asyncio.create_task(self._courier.run(self._stop, self._sequenced), name="deliver")
+        delivering = asyncio.create_task(self._courier.run(self._stop, self._enqueued), name="deliver")
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._until_ended(delivering), name="delivering")
@@ -80,19 +83,22 @@ class Worker:
     async def sequence_once(self) -> int:
         """Number a batch of events and lay out their deliveries, in one transaction; returns how many."""
         async with self._db.begin(SYSTEM) as tx:
-            stamped = await events.stamp(tx, limit=SEQUENCE_BATCH)
-            if stamped:
-                await webhooks.enqueue(tx, stamped)
-        if stamped:
-            self._events.inc(len(stamped))
-            self._sequenced.set()
-        return len(stamped)
+            numbered = await events.stamp(tx, limit=SEQUENCE_BATCH)
+            woken = await webhooks.enqueue(tx, numbered)
+        self._events.inc(len(numbered))
+        if woken:
+            self._enqueued.set()
+        return len(numbered)
 
     async def _sequence(self) -> None:
         pause = _BUSY_SECONDS
         while True:
+            began = time.perf_counter()
             count = await self._guarded("sequence", self.sequence_once)
-            pause = _BUSY_SECONDS if count else min(pause * 1.5, _IDLE_SECONDS)
+            if count:
+                pause = min(max(_BUSY_SECONDS, _REST * (time.perf_counter() - began)), _IDLE_SECONDS)
+            else:
+                pause = min(pause * 1.5, _IDLE_SECONDS)
             if count < SEQUENCE_BATCH:
                 await asyncio.sleep(pause)
 

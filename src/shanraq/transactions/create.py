@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import asyncpg
 import msgspec
@@ -62,15 +63,16 @@ async def create_transactions(db: Database, actor: Actor, asked: Sequence[Asked]
     actor.require("transactions:write")
     for attempt in (1, 2, 3):
         try:
-            return await db.run(actor, lambda tx: _create(tx, asked))
+            # Nearly every key is new. A known one cannot be stored again: the batch fails as a whole and begins anew.
+            return await db.run(actor, partial(_create, asked=asked, look=attempt > 1))
         except asyncpg.UniqueViolationError as error:
-            # A request with the same key, in another batch, committed first: read its answer.
             if attempt == 3:
                 raise ContendedError from error
     raise AssertionError("unreachable")
 
 
-async def _create(tx: Tx, asked: Sequence[Asked]) -> list[Answer | ShanraqError]:
+async def _create(tx: Tx, asked: Sequence[Asked], *, look: bool) -> list[Answer | ShanraqError]:
+    """Create; `look` says to ask for known keys first. Without it only what would be refused asks."""
     results: dict[int, Answer | ShanraqError] = {}
     first_of: dict[str, int] = {}
     repeats: dict[int, int] = {}
@@ -78,12 +80,15 @@ async def _create(tx: Tx, asked: Sequence[Asked]) -> list[Answer | ShanraqError]
         earlier = first_of.setdefault(one.request.key, index)
         if earlier != index:
             repeats[index] = earlier
-    known = await once.lookup(tx, [asked[index].request for index in first_of.values()])
-    for index, row in zip(first_of.values(), known, strict=True):
-        if row is not None:
-            results[index] = _answered(row, asked[index].request)
+    if look:
+        results |= await _known(tx, {index: asked[index].request for index in first_of.values()})
     fresh = [index for index in first_of.values() if index not in results]
     movements = await _movements(tx, {index: asked[index] for index in fresh}, results)
+    if not look and results:
+        # What was answered once is answered the same way, although it would be refused today.
+        known = await _known(tx, {index: asked[index].request for index in results})
+        results |= known
+        fresh = [index for index in fresh if index not in known]
     answered: list[tuple[once.Request, bytes]] = []
     if movements:
         opened = await open_movements(tx, list(movements.values()))
@@ -93,10 +98,19 @@ async def _create(tx: Tx, asked: Sequence[Asked]) -> list[Answer | ShanraqError]
             results[index] = once.Given(stored.transaction)
             answered.append((asked[index].request, _encode(stored.transaction)))
     refused = [(asked[i].request, error) for i in fresh if isinstance(error := results[i], ShanraqError)]
-    await once.store(tx, answered, refused)
+    once.store(tx, answered, refused)
     for index, earlier in repeats.items():
         results[index] = _repeated(asked[index].request, asked[earlier].request, results[earlier])
     return [results[index] for index in range(len(asked))]
+
+
+async def _known(tx: Tx, requests: dict[int, once.Request]) -> dict[int, Answer | ShanraqError]:
+    rows = await once.lookup(tx, list(requests.values()))
+    return {
+        index: _answered(row, request)
+        for (index, request), row in zip(requests.items(), rows, strict=True)
+        if row is not None
+    }
 
 
 async def _movements(tx: Tx, asked: dict[int, Asked], results: dict[int, Answer | ShanraqError]) -> dict[int, Movement]:

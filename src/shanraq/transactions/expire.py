@@ -26,7 +26,7 @@ async def expire_holds(db: Database, *, limit: int = 200) -> int:
 
 async def _expire(tx: Tx, limit: int) -> int:
     expired = await ledger.expire_holds(tx, limit=limit)
-    held = await store.by_transfer(tx, [hold.transfer.id for hold in expired])
+    held = await store.of_transfers(tx, [hold.transfer for hold in expired])
     for stored in held.values():
         after = await store.move(tx, stored, TransactionStatus.ROLLED_BACK, failure="hold_expired", hold_id=None)
         tell(tx, after.transaction, "rolled_back")

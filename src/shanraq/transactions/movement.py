@@ -64,7 +64,7 @@ async def open_movements(tx: Tx, movements: Sequence[Movement]) -> list[Stored]:
         for movement, result in zip(movements, results, strict=True)
         if result.status not in FAILURES and result.status is not ledger.TransferStatus.CREATED
     ]
-    replayed = await store.by_transfer(tx, known) if known else {}
+    replayed = await store.of_transfers(tx, (await ledger.transfers(tx, known)).values()) if known else {}
     opened: list[Stored] = []
     fresh: list[Stored] = []
     for movement, id_, result in zip(movements, ids, results, strict=True):
@@ -78,7 +78,7 @@ async def open_movements(tx: Tx, movements: Sequence[Movement]) -> list[Stored]:
         if stored.transaction.status is not TransactionStatus.CREATED:
             tell(tx, stored.transaction, stored.transaction.status.value, movement.request_id)
     if fresh:
-        await store.insert(tx, fresh)
+        store.insert(tx, fresh)
     return opened
 
 
@@ -171,7 +171,7 @@ async def execute_held(
     assert results[1].status is ledger.TransferStatus.CREATED, results[1]
     after = await _executed(tx, held, transfer_id, moved)
     remaining = _opened(tx, movement, rest_id, results[1].status)
-    await store.insert(tx, [remaining])
+    store.insert(tx, [remaining])
     tell(tx, remaining.transaction, "created")
     return after, await confirm(tx, remaining)
 

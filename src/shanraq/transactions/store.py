@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
+from shanraq import ledger
 from shanraq.core.db import Row, Tx
-from shanraq.core.ids import number_of
+from shanraq.core.ids import number_of, text_of
 from shanraq.core.money import Money
 from shanraq.transactions.errors import MovedMeanwhileError, TransactionHasOwnerError, TransactionNotFoundError
 from shanraq.transactions.model import PREFIX, Transaction, TransactionKind, TransactionStatus
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,30 +42,47 @@ def stored_of(row: Row) -> Stored:
     )  # fmt: skip
 
 
-async def insert(tx: Tx, new: Sequence[Stored]) -> None:
+def insert(tx: Tx, new: Sequence[Stored]) -> None:
     """Write new transactions, all in one statement."""
     partner_id, environment = tx.actor.scope
     items = [stored.transaction for stored in new]
-    await tx.execute(
+    tx.write(
         """INSERT INTO transaction (id, partner_id, environment, book, kind, source, debit_account, credit_account, amount,
                                     currency, status, failure, hold_id, transfer_id, reference, description, metadata,
                                     expires_at, version, created_at, updated_at)
-           SELECT u.id, $1, $2, $20, u.kind, u.source, u.debit_account, u.credit_account, u.amount, u.currency,
-                  u.status, u.failure, u.hold_id, u.transfer_id, u.reference, u.description, u.metadata,
-                  u.expires_at, u.version, $3, $3
-             FROM unnest($4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::bigint[], $10::text[], $11::text[],
-                         $12::text[], $13::uuid[], $14::uuid[], $15::text[], $16::text[], $17::jsonb[], $18::timestamptz[],
-                         $19::int[])
-                  u(id, kind, source, debit_account, credit_account, amount, currency, status, failure, hold_id, transfer_id,
-                    reference, description, metadata, expires_at, version)""",
-        partner_id, environment, tx.now,
-        [item.id for item in items], [item.kind for item in items], [item.source for item in items],
-        [item.debit_account for item in items], [item.credit_account for item in items],
-        [item.amount for item in items], [item.currency for item in items], [item.status for item in items],
-        [item.failure for item in items], [stored.hold_id for stored in new], [stored.transfer_id for stored in new],
-        [item.reference for item in items], [item.description for item in items], [item.metadata for item in items],
-        [item.expires_at for item in items], [item.version for item in items], tx.actor.book,
+           SELECT u.id, $1, $2, $3, coalesce(u.kind, $13), coalesce(u.source, $15), u.debit_account, u.credit_account, u.amount,
+                  coalesce(u.currency, $17), coalesce(u.status, $19), u.failure, u.hold_id, u.transfer_id,
+                  coalesce(u.reference, $21), coalesce(u.description, $23), coalesce(u.metadata, $25), u.expires_at,
+                  coalesce(u.version, $27), $4, $4
+             FROM unnest($5::text[], $6::text[], $7::text[], $8::bigint[], $9::text[], $10::uuid[], $11::uuid[], $12::text[],
+                         $14::text[], $16::text[], $18::text[], $20::text[], $22::text[], $24::jsonb[], $26::int[],
+                         $28::timestamptz[])
+                  u(id, debit_account, credit_account, amount, failure, hold_id, transfer_id, kind, source, currency, status,
+                    reference, description, metadata, version, expires_at)""",
+        partner_id, environment, tx.actor.book, tx.now,
+        [item.id for item in items], [item.debit_account for item in items], [item.credit_account for item in items],
+        [item.amount for item in items], _sparse([item.failure for item in items]),
+        _sparse([stored.hold_id for stored in new]), _sparse([stored.transfer_id for stored in new]),
+        *_shared([item.kind for item in items]), *_shared([item.source for item in items]),
+        *_shared([item.currency for item in items]), *_shared([item.status for item in items]),
+        *_shared([item.reference for item in items]), *_shared([item.description for item in items]),
+        *_shared([item.metadata for item in items]), *_shared([item.version for item in items]),
+        _sparse([item.expires_at for item in items]),
     )  # fmt: skip
+
+
+# To write the elements of arrays for the wire is dear. Most columns of a batch are the same throughout; unnest pads with NULL.
+
+
+def _shared(column: list[T]) -> tuple[list[T], T]:
+    """Return a column and the value for where it is NULL: an empty one if all values are the same."""
+    first = column[0]
+    return ([] if column.count(first) == len(column) else column), first
+
+
+def _sparse(column: list[T]) -> list[T]:
+    """Return a column, an empty one if all values are NULL."""
+    return [] if column.count(None) == len(column) else column  # type: ignore[arg-type]
 
 
 async def load(tx: Tx, transaction_id: str, *, lock: bool = False) -> Stored:
@@ -91,23 +111,18 @@ async def load_own(tx: Tx, transaction_id: str) -> Stored:
     return stored
 
 
-async def by_transfer(tx: Tx, transfer_ids: Sequence[int]) -> dict[int, Stored]:
-    """Return the partner's transactions whose hold or transfer has one of these ledger ids."""
+async def of_transfers(tx: Tx, transfers: Iterable[ledger.Transfer]) -> dict[int, Stored]:
+    """Return the partner's transactions these transfers were made for, by transfer id: transfers carry their number."""
     partner_id, environment = tx.actor.scope
+    wanted = {transfer.id: text_of(PREFIX, transfer.user_data_128) for transfer in transfers}
+    if not wanted:
+        return {}
     rows = await tx.rows(
-        """SELECT * FROM transaction
-            WHERE partner_id = $2 AND environment = $3
-              AND id IN (SELECT id FROM transaction WHERE hold_id = ANY($1)
-                         UNION ALL SELECT id FROM transaction WHERE transfer_id = ANY($1))""",
-        list(transfer_ids), partner_id, environment,
+        "SELECT * FROM transaction WHERE id = ANY($1) AND partner_id = $2 AND environment = $3",
+        list(wanted.values()), partner_id, environment,
     )  # fmt: skip
-    found: dict[int, Stored] = {}
-    for row in rows:
-        stored = stored_of(row)
-        for number in (stored.hold_id, stored.transfer_id):
-            if number is not None:
-                found[number] = stored
-    return found
+    found = {row["id"]: stored_of(row) for row in rows}
+    return {number: found[transaction_id] for number, transaction_id in wanted.items() if transaction_id in found}
 
 
 async def page(tx: Tx, *, account_id: str | None, source: str | None, after: str, limit: int) -> list[Transaction]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import cache
 from typing import Final
 
 from shanraq import events
@@ -20,6 +21,7 @@ def matches(event_types: Iterable[str], type_name: str, *, include_sensitive: bo
     return not patterns_of(type_name).isdisjoint(event_types)
 
 
+@cache
 def patterns_of(type_name: str) -> frozenset[str]:
     """Return everything a subscription may say to get this type: `a.b.c`, `a.b.*`, `a.*`, `*`."""
     parts = type_name.split(".")
@@ -27,6 +29,7 @@ def patterns_of(type_name: str) -> frozenset[str]:
     return frozenset((type_name, EVERYTHING, *groups))
 
 
+@cache
 def is_sensitive(type_name: str) -> bool:
     """Tell whether the type may hold personal, fraud, compliance or audit details."""
     return events.EventType(type_name, "").sensitive

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any
 
 import msgspec
 
 from shanraq.core.actor import Environment
 from shanraq.core.db import Row, Tx
 from shanraq.core.ids import number_of
-from shanraq.events import Stamped
+from shanraq.events import Numbered, Stamped
 from shanraq.webhooks.errors import EndpointNotFoundError, EndpointVersionError
 from shanraq.webhooks.matching import PING, is_sensitive, patterns_of
 from shanraq.webhooks.model import (
@@ -197,36 +196,33 @@ async def drop_queue(tx: Tx, endpoint_id: str, state: DeliveryState) -> int:
     )  # fmt: skip
 
 
-async def enqueue(tx: Tx, stamped: Sequence[Stamped]) -> int:
+async def enqueue(tx: Tx, numbered: Sequence[Numbered]) -> int:
     """Fan events out to the lanes of their partner's endpoints, in one statement; return how many lanes were woken.
 
-    The endpoints are locked against change, so one that is deleted meanwhile either cancels what is written here or is not
-    matched. Every wake-up raises the lane's `gen`.
+    They are all events between the first and the last, in order, as one round of the sequencer numbers them. The endpoints are
+    locked against change, so one that is deleted meanwhile either cancels what is written here or is not matched. Every wake-up
+    raises the lane's `gen`.
     """
-    columns: list[tuple[Any, ...]] = [
-        (
-            event.seq, event.event_id, event.partner_id, event.environment, event.type, event.subject,
-            " ".join(patterns_of(event.type)), is_sensitive(event.type),
-        )
-        for event in stamped
-    ]  # fmt: skip
+    types = sorted({event.type for event in numbered})
+    owners = sorted({(event.partner_id, event.environment) for event in numbered})
     return await tx.execute(
         """WITH event AS (
-               SELECT * FROM unnest($2::bigint[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[],
-                                    $9::boolean[])
-                      AS e(seq, event_id, partner_id, environment, type, subject, patterns, sensitive)
+               SELECT o.seq, o.event_id, o.partner_id, o.environment, o.type, o.subject, kind.patterns, kind.sensitive
+                 FROM event_outbox o
+                 JOIN unnest($4::text[], $5::text[], $6::boolean[]) AS kind (type, patterns, sensitive) USING (type)
+                WHERE o.seq BETWEEN $2 AND $3
            ), endpoint AS MATERIALIZED (
                SELECT p.* FROM webhook_endpoint p
-                WHERE (p.partner_id, p.environment) IN (SELECT DISTINCT e.partner_id, e.environment FROM event e)
+                WHERE (p.partner_id, p.environment) IN (SELECT * FROM unnest($7::text[], $8::text[]))
                   AND p.state <> 'deleted'
                 ORDER BY p.id FOR SHARE OF p
            ), matched AS (
                SELECT e.seq, e.event_id, p.id AS endpoint_id, p.partner_id, p.environment, p.state,
-                      CASE e.type WHEN $10 THEN 'test' ELSE 'scheduled' END AS trigger,
-                      $1::timestamptz + make_interval(secs => CASE e.type WHEN $10 THEN 0 ELSE p.retry_schedule[1] END
-                                                 * ($11::float8 + ($12::float8 - $11::float8) * random())) AS due_at
+                      CASE e.type WHEN $9 THEN 'test' ELSE 'scheduled' END AS trigger,
+                      $1::timestamptz + make_interval(secs => CASE e.type WHEN $9 THEN 0 ELSE p.retry_schedule[1] END
+                                                 * ($10::float8 + ($11::float8 - $10::float8) * random())) AS due_at
                  FROM event e JOIN endpoint p USING (partner_id, environment)
-                WHERE CASE e.type WHEN $10 THEN e.subject = $13 || p.id
+                WHERE CASE e.type WHEN $9 THEN e.subject = $12 || p.id
                       ELSE (p.include_sensitive OR NOT e.sensitive)
                            AND p.event_types && string_to_array(e.patterns, ' ') END
            ), skipped AS (
@@ -248,7 +244,13 @@ async def enqueue(tx: Tx, stamped: Sequence[Stamped]) -> int:
                   due_at = CASE WHEN l.halted THEN NULL ELSE least(l.due_at, greatest(t.due_at, l.breaker_until)) END
              FROM touched t JOIN lane USING (endpoint_id) WHERE l.endpoint_id = t.endpoint_id""",
         tx.now,
-        *(list(column) for column in zip(*columns, strict=True)),
+        numbered[0].seq,
+        numbered[-1].seq,
+        types,
+        [" ".join(patterns_of(name)) for name in types],
+        [is_sensitive(name) for name in types],
+        [partner_id for partner_id, _ in owners],
+        [environment for _, environment in owners],
         PING,
         *JITTER,
         subject_of(""),

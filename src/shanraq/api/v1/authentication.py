@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from litestar import get
 
-from shanraq.api.app import ANY_SCOPE, CurrentActor
+from shanraq.api.gate import ANY_SCOPE, CurrentActor
 from shanraq.api.strict import View
 from shanraq.core.actor import ActorKind, Environment
 

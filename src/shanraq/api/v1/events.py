@@ -8,7 +8,7 @@ from litestar import get
 from litestar.params import FromPath, QueryParameter
 
 from shanraq import events, webhooks
-from shanraq.api.app import ANY_SCOPE, CurrentActor
+from shanraq.api.gate import ANY_SCOPE, CurrentActor
 from shanraq.api.parameters import Cursor, Limit, page
 from shanraq.api.services import Services
 from shanraq.api.strict import View

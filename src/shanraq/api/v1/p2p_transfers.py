@@ -7,7 +7,7 @@ from litestar.params import FromPath, JSONBody
 
 from shanraq import p2p
 from shanraq.api.answer import Answer, IdempotencyKey
-from shanraq.api.app import CurrentActor
+from shanraq.api.gate import CurrentActor
 from shanraq.api.openapi import problems
 from shanraq.api.parameters import AccountFilter, Cursor, Limit, page
 from shanraq.api.services import Services

@@ -9,7 +9,7 @@ from litestar import delete, get, post, put
 from litestar.params import FromPath, JSONBody, QueryParameter
 
 from shanraq import partners
-from shanraq.api.app import CurrentActor
+from shanraq.api.gate import CurrentActor
 from shanraq.api.openapi import problems
 from shanraq.api.parameters import Cursor, Limit, page
 from shanraq.api.services import Services

@@ -10,7 +10,7 @@ from litestar.params import FromPath, JSONBody
 
 from shanraq import payments
 from shanraq.api.answer import Answer, IdempotencyKey
-from shanraq.api.app import CurrentActor
+from shanraq.api.gate import CurrentActor
 from shanraq.api.openapi import problems
 from shanraq.api.parameters import Cursor, CustomerFilter, Limit, page
 from shanraq.api.services import Services

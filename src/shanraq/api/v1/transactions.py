@@ -9,7 +9,7 @@ from litestar.params import FromPath, JSONBody, QueryParameter
 
 from shanraq import transactions
 from shanraq.api.answer import Answer, IdempotencyKey
-from shanraq.api.app import CurrentActor
+from shanraq.api.gate import CurrentActor
 from shanraq.api.openapi import problems
 from shanraq.api.parameters import AccountFilter, Cursor, Limit, page
 from shanraq.api.services import Services
