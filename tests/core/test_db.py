@@ -447,3 +447,69 @@ async def test_a_text_that_cannot_be_stored_is_refused_and_changes_nothing(datab
 
     async with database.begin(partner("prt_1")) as tx:
         assert await tx.value("SELECT count(*) FROM partner_stream") == 0
+
+
+class TestWrites:
+    INSERT = "INSERT INTO partner_stream (partner_id, environment, last_seq) VALUES ($1, $2, $3)"
+
+    async def test_neighbours_run_in_one_statement_in_their_order(self, database: Database) -> None:
+        async with database.begin(SYSTEM) as tx:
+            for number in range(3):
+                tx.write(self.INSERT, f"prt_{number}", "sandbox", number)
+            tx.write(
+                "INSERT INTO partner_stream SELECT p, $2, s FROM unnest($1::text[], $3::bigint[]) u(p, s)",
+                ["prt_8", "prt_9"], "live", [8, 9],
+            )  # fmt: skip
+            seen = await tx.rows("SELECT partner_id, last_seq, xmin::text, cmin::text FROM partner_stream ORDER BY 1")
+
+        assert [row["partner_id"] for row in seen] == ["prt_0", "prt_1", "prt_2", "prt_8", "prt_9"]
+        assert [row["last_seq"] for row in seen] == [0, 1, 2, 8, 9]
+        assert len({(row["xmin"], row["cmin"]) for row in seen}) <= 4
+        assert len(await streams(database, SYSTEM)) == 5
+
+    async def test_the_last_ones_are_written_at_the_end(self, database: Database) -> None:
+        async with database.begin(SYSTEM) as tx:
+            tx.write(self.INSERT, "prt_1", "sandbox", 0)
+
+        assert await streams(database, SYSTEM) == [("prt_1", "sandbox")]
+
+    async def test_an_error_comes_with_the_next_statement_and_nothing_is_kept(self, database: Database) -> None:
+        with pytest.raises(asyncpg.UniqueViolationError):
+            async with database.begin(SYSTEM) as tx:
+                tx.write(self.INSERT, "prt_1", "sandbox", 0)
+                tx.write(self.INSERT, "prt_1", "sandbox", 0)
+
+        assert await streams(database, SYSTEM) == []
+
+    async def test_an_exception_before_the_end_keeps_nothing(self, database: Database) -> None:
+        with pytest.raises(ZeroDivisionError):
+            async with database.begin(SYSTEM) as tx:
+                tx.write(self.INSERT, "prt_1", "sandbox", 0)
+                raise ZeroDivisionError
+
+        assert await streams(database, SYSTEM) == []
+
+    async def test_a_savepoint_keeps_what_was_before_it_and_drops_what_failed_in_it(self, database: Database) -> None:
+        async with database.begin(SYSTEM) as tx:
+            tx.write(self.INSERT, "prt_1", "sandbox", 0)
+
+            async def fails_late() -> None:
+                tx.write(self.INSERT, "prt_2", "sandbox", 0)
+                tx.write(self.INSERT, "prt_1", "sandbox", 0)
+
+            async def fails() -> None:
+                tx.write(self.INSERT, "prt_3", "sandbox", 0)
+                raise ZeroDivisionError
+
+            with pytest.raises(asyncpg.UniqueViolationError):
+                await tx.savepoint(fails_late)
+            with pytest.raises(ZeroDivisionError):
+                await tx.savepoint(fails)
+            tx.write(self.INSERT, "prt_4", "sandbox", 0)
+
+        assert await streams(database, SYSTEM) == [("prt_1", "sandbox"), ("prt_4", "sandbox")]
+
+    async def test_takes_inserts_only(self, database: Database) -> None:
+        async with database.begin(SYSTEM) as tx:
+            with pytest.raises(AssertionError):
+                tx.write("UPDATE partner_stream SET last_seq = 1")

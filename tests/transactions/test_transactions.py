@@ -4,6 +4,7 @@ import asyncio
 import random
 from datetime import timedelta
 
+import msgspec
 import pytest
 
 from shanraq import accounts, transactions
@@ -97,6 +98,37 @@ async def test_one_key_moves_money_once_even_when_the_stored_answer_is_gone(bank
     again = await create(bank, new(left.id, right.id))
 
     assert again.value.id == first.value.id
+    assert await bank.balance(left.id) == (90, 0, 0)
+
+
+async def test_a_forgotten_key_of_a_hold_finds_its_transaction_whatever_became_of_it(bank: Bank) -> None:
+    left, right = await bank.account(100), await bank.account()
+    wanted = msgspec.structs.replace(new(left.id, right.id, 60), hold=True)
+    held = await create(bank, wanted)
+    await transactions.execute_transaction(
+        bank.db, bank.actor, bank.request("transactions.execute"), held.value.id, None
+    )
+    async with bank.db.begin(bank.actor) as tx:
+        await once.forget(tx, tx.now + timedelta(days=1))
+
+    again = await create(bank, wanted)
+
+    assert (again.value.id, again.value.status) == (held.value.id, "executed")
+    assert await bank.balance(left.id) == (40, 0, 0)
+    async with bank.db.begin(bank.actor) as tx:
+        assert await tx.value("SELECT count(*) FROM transaction WHERE debit_account = $1", left.id) == 1
+
+
+async def test_what_was_answered_is_answered_again_although_it_would_be_refused_today(bank: Bank) -> None:
+    left, right = await bank.account(100), await bank.account()
+    first = await create(bank, new(left.id, right.id), "k1")
+    await accounts.suspend_account(bank.db, bank.actor, left.id)
+
+    again = await create(bank, new(left.id, right.id), "k1")
+    with pytest.raises(accounts.AccountNotActiveError):
+        await create(bank, new(left.id, right.id), "k2")
+
+    assert (again.value, again.replayed) == (first.value, True)
     assert await bank.balance(left.id) == (90, 0, 0)
 
 

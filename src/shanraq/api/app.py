@@ -126,14 +126,14 @@ class Edge:
         app: Litestar,
         metrics: Metrics,
         document: Document,
-        direct: Mapping[tuple[str, str], Direct],
+        direct: dict[tuple[str, str], Direct],
         body_limit_bytes: int,
         body_timeout_seconds: float,
     ) -> None:
         self.litestar = app
         self.metrics = metrics
         self.document = document
-        self._direct = direct
+        self.direct = direct
         self._turns = Turns(_BEGUN_PER_TURN)
         self._body_limit_bytes = body_limit_bytes
         self._body_timeout_seconds = body_timeout_seconds
@@ -165,7 +165,7 @@ class Edge:
 
         try:
             self._check(headers, repeated)
-            direct = self._direct.get((method, scope["path"]))
+            direct = self.direct.get((method, scope["path"]))
             if direct is not None:
                 await direct(scope, exchange, answer)
             else:
