@@ -211,6 +211,17 @@ async def test_a_nonce_belongs_to_its_key(office: Office) -> None:
     assert await office.enter_signed(office.signed(second, nonce="n" * 16))
 
 
+async def test_of_requests_at_once_with_one_nonce_one_gets_in(office: Office) -> None:
+    issued = await office.issue(await office.integrated(), "payments:read")
+    twins = [office.signed(issued, nonce="n" * 16) for _ in range(5)]
+    others = [office.signed(issued, nonce=f"{number:016}") for number in range(5)]
+
+    results = await asyncio.gather(*map(office.enter_signed, [*twins, *others]), return_exceptions=True)
+
+    assert sum(isinstance(result, partners.NonceReusedError) for result in results[:5]) == 4
+    assert not any(isinstance(result, BaseException) for result in results[5:])
+
+
 async def test_a_wrong_signature_uses_no_nonce_up(office: Office) -> None:
     signed = office.signed(await office.claimed())
     with pytest.raises(partners.InvalidCredentialsError):

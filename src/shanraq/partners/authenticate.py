@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hmac
 import re
+from collections.abc import Hashable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Final, assert_never
 
 from shanraq.core.actor import SYSTEM, Actor, ActorKind
+from shanraq.core.batch import Batcher
 from shanraq.core.crypto import Keyring, equal
 from shanraq.core.db import Database
 from shanraq.core.ids import InvalidIdError, number_of, text_of
@@ -153,13 +155,22 @@ def _check(credential: Credential, now: datetime, address: str) -> None:
 
 async def _use_nonce(db: Database, credential: Credential, nonce: str, signed_at: datetime) -> None:
     # In the database, not in memory: a request replayed to another process, or after a restart, is refused too. Signed requests
-    # pay a round trip for it.
-    async with db.begin(credential.actor) as tx:
-        fresh = await store.use_nonce(
-            tx, credential.actor.id, nonce, expires_at=signed_at + TIMESTAMP_WINDOW + _NONCE_MARGIN
-        )
-    if not fresh:
+    # of one key share the transaction.
+    used = nonce, signed_at + TIMESTAMP_WINDOW + _NONCE_MARGIN
+    if not await _nonces.do((db, credential.actor), used):
         raise NonceReusedError
+
+
+async def _use_nonces(group: Hashable, used: Sequence[tuple[str, datetime]]) -> list[bool]:
+    assert isinstance(group, tuple)
+    db, actor = group
+    first = {nonce: index for index, (nonce, _) in reversed([*enumerate(used)])}
+    async with db.begin(actor) as tx:
+        fresh = await store.use_nonces(tx, actor.id, {nonce: used[index][1] for nonce, index in first.items()})
+    return [nonce in fresh and first[nonce] == index for index, (nonce, _) in enumerate(used)]
+
+
+_nonces: Final[Batcher[tuple[str, datetime], bool]] = Batcher(_use_nonces)
 
 
 async def _note_use(db: Database, credential: Credential) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -305,15 +306,18 @@ async def touch_key(tx: Tx, key_id: str, *, exactness: timedelta) -> None:
     )  # fmt: skip
 
 
-async def use_nonce(tx: Tx, key_id: str, nonce: str, *, expires_at: datetime) -> bool:
-    """Remember a nonce of a key until `expires_at`; False if it is remembered already."""
+async def use_nonces(tx: Tx, key_id: str, expires_at: Mapping[str, datetime]) -> set[str]:
+    """Remember nonces of a key, each until its instant; return those that were not remembered already."""
     partner_id, environment = tx.actor.scope
-    written = await tx.execute(
-        """INSERT INTO api_nonce AS n (key_id, nonce, partner_id, environment, expires_at) VALUES ($1, $2, $3, $4, $5)
-           ON CONFLICT (key_id, nonce) DO UPDATE SET expires_at = excluded.expires_at WHERE n.expires_at <= $6""",
-        key_id, nonce, partner_id, environment, expires_at, tx.now,
+    nonces = sorted(expires_at)  # in one order, so that two processes with the same ones wait for each other in turn
+    rows = await tx.rows(
+        """INSERT INTO api_nonce AS n (key_id, nonce, partner_id, environment, expires_at)
+           SELECT $1, u.nonce, $2, $3, u.expires_at FROM unnest($4::text[], $5::timestamptz[]) u(nonce, expires_at)
+           ON CONFLICT (key_id, nonce) DO UPDATE SET expires_at = excluded.expires_at WHERE n.expires_at <= $6
+           RETURNING nonce""",
+        key_id, partner_id, environment, nonces, [expires_at[nonce] for nonce in nonces], tx.now,
     )  # fmt: skip
-    return written == 1
+    return {row["nonce"] for row in rows}
 
 
 async def delete_nonces(tx: Tx, *, limit: int) -> int:

@@ -91,9 +91,10 @@ def _plans(owners: Sequence[_Owner], first: str, second: str, seconds: float) ->
     return {
         "16 connections": Plan([first], by_secret[:1], 16, seconds),
         "64 connections": Plan([first], by_secret[:1], 64, seconds),
+        "256 connections": Plan([first], by_secret[:1], 256, seconds),
         "64 connections, signed": Plan([first], signing[:1], 64, seconds, signed=True),
         f"64 connections, {_PARTNERS} partners": Plan([first], by_secret, 64, seconds),
-        f"64 connections, {_PARTNERS} partners, 2 servers": Plan([first, second], by_secret, 64, seconds),
+        f"256 connections, {_PARTNERS} partners, 2 servers": Plan([first, second], by_secret, 256, seconds),
     }
 
 
