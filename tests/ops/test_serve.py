@@ -8,7 +8,8 @@ import httpx
 import pytest
 
 from shanraq.core.settings import Settings
-from shanraq.ops.serve import AddressInUseError, Role, running
+from shanraq.ops.role import Role
+from shanraq.ops.serve import AddressInUseError, running
 
 
 async def test_a_start_that_fails_leaves_no_task_behind(owner_dsn: str, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from shanraq.core import log
 from shanraq.core.errors import ShanraqError
 from shanraq.core.settings import Settings, load
-from shanraq.ops.serve import Role
+from shanraq.ops.role import Role
 
 T = TypeVar("T")
 
@@ -235,6 +235,32 @@ def create(
     operator_id, token = _run(create_operator(settings, name, scope, _announce))
     console.print(f"operator {operator_id} ({escape(name)}); its token, shown this once:")
     sys.stdout.write(token + "\n")
+
+
+@operators.command(name="list")
+def list_(*, data_dir: DataDir = None, database_url: DatabaseUrl = None) -> None:
+    """List the operators, the newest first, as JSON: one object a line."""
+    from shanraq.ops.operators import list_operators
+
+    settings = _settings(data_dir=data_dir, database_url=database_url, log_level="warning")
+    for operator in _run(list_operators(settings, _announce)):
+        sys.stdout.buffer.write(msgspec.json.encode(operator) + b"\n")
+
+
+@operators.command
+def disable(operator_id: str, *, data_dir: DataDir = None, database_url: DatabaseUrl = None) -> None:
+    """Take an operator's access away for ever; at once, in every process.
+
+    Parameters
+    ----------
+    operator_id
+        As `shanraq operators list` shows it.
+    """
+    from shanraq.ops.operators import disable_operator
+
+    settings = _settings(data_dir=data_dir, database_url=database_url, log_level="warning")
+    operator = _run(disable_operator(settings, operator_id, _announce))
+    console.print(f"operator {operator.id} ({escape(operator.name)}) has no access any more")
 
 
 @app.command

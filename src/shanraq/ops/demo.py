@@ -36,7 +36,8 @@ from shanraq.core.money import Money
 from shanraq.core.settings import Settings, VisaSettings
 from shanraq.ops.app import Platform
 from shanraq.ops.demo_receiver import Receiver
-from shanraq.ops.serve import Role, running
+from shanraq.ops.role import Role
+from shanraq.ops.serve import running
 from shanraq.ops.verify import verify_database
 
 log = structlog.get_logger(__name__)

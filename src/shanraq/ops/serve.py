@@ -8,7 +8,6 @@ import signal
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any, Final
 
 import structlog
@@ -25,6 +24,7 @@ from shanraq.core.actor import Actor
 from shanraq.core.errors import UnavailableError
 from shanraq.core.settings import Settings
 from shanraq.ops.app import Announce, Platform, open_courier, open_platform
+from shanraq.ops.role import Role
 from shanraq.ops.worker import Worker
 
 log = structlog.get_logger(__name__)
@@ -32,14 +32,6 @@ log = structlog.get_logger(__name__)
 _DRAIN_SECONDS: Final = 20
 # Requests leave hardly any cycles behind: the collector runs after this many objects more than were freed, not after 700.
 _COLLECT_AFTER: Final = (50_000, 20, 20)
-
-
-class Role(StrEnum):
-    """What a process does; `simulators` pretend to be the outside world in the sandbox."""
-
-    API = "api"
-    WORKER = "worker"
-    SIMULATORS = "simulators"
 
 
 class AddressInUseError(UnavailableError, code="address_in_use", status=503):

@@ -47,6 +47,7 @@ from shanraq.partners.issue_key import issue_key
 from shanraq.partners.model import (
     APPROVE,
     ONBOARD,
+    OPERATE,
     OPERATOR_SCOPES,
     READ,
     SCOPES,
@@ -67,7 +68,7 @@ from shanraq.partners.model import (
     RunStatus,
 )
 from shanraq.partners.observe import observe
-from shanraq.partners.operators import create_operator, disable_operator
+from shanraq.partners.operators import create_operator, disable_operator, list_operators
 from shanraq.partners.prune_nonces import prune_nonces
 from shanraq.partners.revoke_key import revoke_key
 from shanraq.partners.rotate_key import rotate_key
@@ -76,6 +77,7 @@ from shanraq.partners.suspend import close, resume, suspend
 __all__ = [
     "APPROVE",
     "ONBOARD",
+    "OPERATE",
     "OPERATOR_SCOPES",
     "READ",
     "SCOPES",
@@ -146,6 +148,7 @@ __all__ = [
     "go_live",
     "issue_key",
     "list_keys",
+    "list_operators",
     "list_partners",
     "observe",
     "prune_nonces",

@@ -38,6 +38,13 @@ async def create_operator(tx: Tx, keyring: Keyring, name: str, scopes: Iterable[
     return operator, write_token(OPERATOR_PREFIX, number, secret)
 
 
+async def list_operators(db: Database, actor: Actor) -> list[Operator]:
+    """Return all operators, the newest first."""
+    actor.require(OPERATE)
+    async with db.begin(actor) as tx:
+        return await store.list_operators(tx)
+
+
 async def disable_operator(db: Database, actor: Actor, operator_id: str) -> Operator:
     """Take an operator's access away for ever. Raises OperatorNotFoundError."""
     actor.require(OPERATE)

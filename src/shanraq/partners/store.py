@@ -147,6 +147,11 @@ async def find_operator(tx: Tx, operator_id: str) -> StoredOperator | None:
     return None if row is None else _operator_of(row)
 
 
+async def list_operators(tx: Tx) -> list[Operator]:
+    """Return all operators, the newest first."""
+    return [_operator_of(row).operator for row in await tx.rows("SELECT * FROM operator ORDER BY id DESC")]
+
+
 async def disable_operator(tx: Tx, operator_id: str) -> Operator:
     """Write that an operator has no access any more, since when it has none. Raises OperatorNotFoundError."""
     number_of(OPERATOR_PREFIX, operator_id, field="operator_id")
