@@ -147,9 +147,12 @@ class Client:
         return cls(url, issued.id, issued.secret.reveal())
 
     async def call(
-        self, method: str, path: str, body: object = None, key: str | None = None, *, patience_seconds: float = 60.0
+        self, method: str, path: str, body: object = None, key: str | None = None, *, patience_seconds: float = 180.0
     ) -> tuple[int, Any]:
-        """Return (status, JSON) of the first answer below 500 that is not "in progress"."""
+        """Return (status, JSON) of the first answer below 500 that is not "in progress".
+
+        A recovery that is killed keeps its operation leased for two minutes.
+        """
         deadline = asyncio.get_running_loop().time() + patience_seconds
         while True:
             response = await self.once(method, path, body, key)

@@ -6,7 +6,7 @@ import signal
 import sys
 from collections.abc import Coroutine
 from pathlib import Path
-from typing import Annotated, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 
 import msgspec
 import uvloop
@@ -19,6 +19,10 @@ from shanraq.core import log
 from shanraq.core.errors import ShanraqError
 from shanraq.core.settings import Settings, load
 from shanraq.ops.role import Role
+from shanraq.standards.iso8583.errors import Level
+
+if TYPE_CHECKING:
+    from shanraq.standards.iso8583 import Codec
 
 T = TypeVar("T")
 
@@ -36,10 +40,12 @@ app: Final = App(
 )
 simulate: Final = App(name="simulate", help="Run a payment system's simulator as a program of its own.")
 ledger: Final = App(name="ledger", help="Work with the ledger.")
+iso: Final = App(name="iso8583", help="Read, write and explain ISO 8583 messages; one a line on standard input.")
 operators: Final = App(name="operators", help="The platform's people, who approve and suspend partners.")
 app.command(simulate)
 app.command(ledger)
 app.command(operators)
+app.command(iso)
 
 DataDir = Annotated[Path | None, Parameter(help="Where the embedded database, keys and journals lie.")]
 DatabaseUrl = Annotated[str | None, Parameter(help="An external PostgreSQL 15 to 18 instead of the embedded one.")]
@@ -261,6 +267,83 @@ def disable(operator_id: str, *, data_dir: DataDir = None, database_url: Databas
     settings = _settings(data_dir=data_dir, database_url=database_url, log_level="warning")
     operator = _run(disable_operator(settings, operator_id, _announce))
     console.print(f"operator {operator.id} ({escape(operator.name)}) has no access any more")
+
+
+Spec = Annotated[str, Parameter(help="A layout by name (see `shanraq iso8583 specs`) or the file of your own.")]
+CheckedTo = Annotated[Level, Parameter(help="How deep to check: structure, content (character classes), semantic.")]
+
+
+@iso.command
+def decode(*, spec: Spec, raw: bool = False, level: CheckedTo = Level.CONTENT) -> None:
+    """Read messages in hex; print each as one JSON object: {"mti", "header", "fields", "parts"}, or {"error"}.
+
+    Parameters
+    ----------
+    raw
+        Show card numbers, tracks and PIN blocks as they are. Without it they are masked at every depth.
+    """
+    from shanraq.ops.iso8583 import decode_lines
+
+    for found in decode_lines(sys.stdin.buffer, _codec(spec), level, raw=raw):
+        sys.stdout.buffer.write(msgspec.json.encode(found) + b"\n")
+
+
+@iso.command
+def encode(*, spec: Spec, level: CheckedTo = Level.STRUCTURE) -> None:
+    """Write messages: JSON objects as `decode --raw` prints them become hex, one a line; or {"error"}."""
+    from shanraq.ops.iso8583 import encode_lines
+
+    for found in encode_lines(sys.stdin.buffer, _codec(spec), level):
+        sys.stdout.buffer.write((found.encode() if isinstance(found, str) else msgspec.json.encode(found)) + b"\n")
+
+
+@iso.command
+def describe(*, spec: Spec) -> None:
+    """Show messages in hex for people: every element with its name, place and value, masked."""
+    from shanraq.ops.iso8583 import describe as show
+
+    codec = _codec(spec)
+    right = [show(line, codec, Console(highlight=False)) for line in sys.stdin.buffer if line.strip()]
+    sys.exit(0 if all(right) else 1)
+
+
+@iso.command
+def doctor() -> None:
+    """Guess the framing and layout of captures in hex, and say why."""
+    from shanraq.ops.iso8583 import examine
+
+    right = [examine(line, Console(highlight=False)) for line in sys.stdin.buffer if line.strip()]
+    sys.exit(0 if all(right) else 1)
+
+
+@iso.command
+def specs(name: str | None = None) -> None:
+    """List the layouts that come with the platform, or print one as JSON, to begin your own from.
+
+    Parameters
+    ----------
+    name
+        The layout to print.
+    """
+    from shanraq.standards import iso8583
+
+    if name is not None:
+        sys.stdout.buffer.write(_codec(name).layout.to_json() + b"\n")
+        return
+    for known in iso8583.layout_names():
+        layout = iso8583.layout(known)
+        sys.stdout.write(f"{known:24} {layout.iso_version}  {len(layout.fields):3} elements  {layout.title}\n")
+
+
+def _codec(spec: str) -> Codec:
+    from shanraq.ops.iso8583 import find_codec
+    from shanraq.standards.iso8583 import LayoutError
+
+    try:
+        return find_codec(spec)
+    except LayoutError as error:
+        console.print(f"[bold red]error[/] {escape(str(error))}")
+        sys.exit(1)
 
 
 @app.command

@@ -8,6 +8,7 @@ that does not stand any more. A reversal is simply sent again: releasing twice r
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 from typing import Final, assert_never
 
@@ -52,17 +53,24 @@ async def recover(acquiring: Acquiring, *, limit: int = 20) -> int:
     async with acquiring.db.begin(SYSTEM) as tx:
         due = await store.take_due(tx, limit, LEASE)
         now = tx.now
-    for operation in due:
-        if now - operation.operation.sent_at > OVERDUE:
-            log.error("payments.unknown_too_long", operation=operation.operation.id, payment=operation.payment_id)
-        try:
-            adapter = acquiring.gateways.named(operation.environment, operation.adapter)
-        except NoAdapterError:
-            log.exception("payments.adapter_missing", operation=operation.operation.id)
-            continue
+    # Side by side: a gateway that is slow to answer for one must not use up the lease of the others.
+    await asyncio.gather(*(_recover_one(acquiring, operation, now - operation.operation.sent_at) for operation in due))
+    return len(due)
+
+
+async def _recover_one(acquiring: Acquiring, operation: StoredOperation, age: timedelta) -> None:
+    if age > OVERDUE:
+        log.error("payments.unknown_too_long", operation=operation.operation.id, payment=operation.payment_id)
+    try:
+        adapter = acquiring.gateways.named(operation.environment, operation.adapter)
         outcome = await _find_out(acquiring.db, adapter, operation)
-        actor = _actor_of(operation)
-        payment = await settle_outcome(acquiring.db, actor, operation.operation.id, outcome)
+        payment = await settle_outcome(acquiring.db, _actor_of(operation), operation.operation.id, outcome)
+    except NoAdapterError:
+        log.exception("payments.adapter_missing", operation=operation.operation.id)
+    except Exception:
+        # Taken up again when its lease is over; the others go on.
+        log.exception("payments.recovery_failed", operation=operation.operation.id)
+    else:
         log.info(
             "payments.recovered",
             operation=operation.operation.id,
@@ -70,7 +78,6 @@ async def recover(acquiring: Acquiring, *, limit: int = 20) -> int:
             outcome=type(outcome).__name__,
             payment_status=payment.status,
         )
-    return len(due)
 
 
 async def _find_out(db: Database, adapter: Adapter, operation: StoredOperation) -> Outcome:

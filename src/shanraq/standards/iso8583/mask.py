@@ -1,0 +1,132 @@
+"""Hide what identifies a card or its holder, at every depth of a message (PCI DSS 3.4: first six and last four digits).
+
+Known places come first: card numbers, tracks, PIN data, sensitive EMV tags. Then every other value loses what is a copy of a
+number found there, and what looks like a card number in free text: 13 to 19 digits on their own, a plausible first digit, a
+right check digit. (Any digits in a row would be wrong on half of all messages.)
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, Final
+
+from shanraq.standards.iso8583.content import passes_luhn
+
+if TYPE_CHECKING:
+    from shanraq.standards.iso8583.message import Message
+
+STAR: Final = "*"
+_NUMBERS: Final = frozenset((2, 34))
+_TRACKS: Final = frozenset((35, 36, 45))
+_SECRETS: Final = frozenset((52,))
+_NUMBER_TAGS: Final = frozenset(("5A",))
+SENSITIVE_TAGS: Final = frozenset(("5A", "56", "57", "99", "5F20", "9F0B", "9F1F", "9F20", "9F6B"))
+"""EMV tags with card number, tracks, PIN data, name or discretionary data."""
+
+_RUN: Final = re.compile(r"(?<![0-9A-Za-z])(?:B(?=[0-9]))?([2-6][0-9]{12,18})(?![0-9])")
+_LEADING: Final = re.compile(r"^[A-Z%;]{0,2}([0-9]{8,19})")
+_SHORT: Final = 11
+
+
+def mask(message: Message) -> dict[str, Any]:
+    """Return a message as `Message.to_dict` does, masked."""
+    shown = message.to_dict()
+    known = _numbers_in(message)
+    fields: dict[str, str] = {}
+    for number, value in message.fields.items():
+        if number in _SECRETS:
+            text = STAR * len(value)
+        elif number in _NUMBERS:
+            text = mask_number(value)
+        elif number in _TRACKS:
+            text = mask_track(value)
+        else:
+            for tag, content in _tlv_items(message.parts.get(number)):
+                if tag in SENSITIVE_TAGS and content:
+                    value = value.replace(
+                        tag + _length_of(content) + content, tag + _length_of(content) + _tag(tag, content)
+                    )
+            text = mask_text(value, known)
+        fields[str(number)] = text
+    shown["fields"] = fields
+    shown["parts"] = {number: _masked_parts(value, known) for number, value in shown["parts"].items()}
+    if message.header is not None:
+        shown["header"] = mask_text(message.header, known)
+    return shown
+
+
+def mask_number(value: str) -> str:
+    """Keep the first six and the last four digits; nothing of what is too short for that."""
+    if len(value) <= _SHORT:
+        return STAR * len(value)
+    return value[:6] + STAR * (len(value) - 10) + value[-4:]
+
+
+def mask_track(value: str) -> str:
+    """Keep the first six and the last four digits of the card number and nothing of the rest."""
+    found = _LEADING.match(value)
+    if found is None:
+        return STAR * len(value)
+    start, end = found.span(1)
+    return value[:start] + mask_number(value[start:end]) + STAR * (len(value) - end)
+
+
+def mask_text(value: str, known: Iterable[str] = ()) -> str:
+    """Hide in free text or hex the `known` numbers, however written, and what looks like a card number."""
+    for number in known:
+        for written, hidden in _writings(number):
+            value = value.replace(written, hidden)
+    return _RUN.sub(
+        lambda found: found[0].replace(found[1], mask_number(found[1])) if passes_luhn(found[1]) else found[0], value
+    )
+
+
+def _writings(number: str) -> list[tuple[str, str]]:
+    hidden = mask_number(number)
+    in_ascii, in_ebcdic = number.encode("ascii").hex().upper(), number.encode("cp500").hex().upper()
+    return [(number, hidden), (in_ascii, STAR * len(in_ascii)), (in_ebcdic, STAR * len(in_ebcdic))]
+
+
+def _numbers_in(message: Message) -> list[str]:
+    """Return the card numbers that stand in known places, the longest first."""
+    found = {message.fields[number] for number in _NUMBERS if number in message.fields}
+    for number in _TRACKS:
+        if (track := _LEADING.match(message.fields.get(number, ""))) is not None:
+            found.add(track[1])
+    for parts in message.parts.values():
+        for tag, content in _tlv_items(parts):
+            if tag in ("5A", "57") and (digits := re.match(r"[0-9]{8,19}", content)):
+                found.add(digits[0])
+    return sorted((number for number in found if len(number) > _SHORT and number.isdigit()), key=len, reverse=True)
+
+
+def _tlv_items(parts: Any) -> list[tuple[str, str]]:
+    """Return the (tag, hex) pairs of BER-TLV, also those inside of datasets."""
+    found: list[tuple[str, str]] = []
+    if isinstance(parts, list):
+        for item in parts:
+            if isinstance(item, dict):
+                found += _tlv_items(item.get("items"))
+            elif len(item) == 2 and isinstance(item[1], str):
+                found.append((item[0], item[1]))
+    return found
+
+
+def _length_of(content: str) -> str:
+    size = len(content) // 2
+    return f"{size:02X}" if size < 0x80 else f"81{size:02X}" if size < 0x100 else f"82{size:04X}"
+
+
+def _tag(tag: str, content: str) -> str:
+    return mask_number(content) if tag in _NUMBER_TAGS else STAR * len(content)
+
+
+def _masked_parts(value: Any, known: list[str], tag: str = "") -> Any:
+    if isinstance(value, str):
+        return _tag(tag, value) if tag in SENSITIVE_TAGS else mask_text(value, known)
+    if isinstance(value, dict):
+        return {name: part if name == "id" else _masked_parts(part, known) for name, part in value.items()}
+    if len(value) == 2 and isinstance(value[0], str):
+        return [value[0], _masked_parts(value[1], known, value[0])]
+    return [_masked_parts(part, known) for part in value]
