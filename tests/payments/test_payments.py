@@ -23,7 +23,9 @@ from shanraq.payments.adapter import (
     Command,
     DeclineClass,
     Declined,
+    Finding,
     InReview,
+    Lost,
     Outcome,
     Reason,
     Reverse,
@@ -141,6 +143,30 @@ async def test_a_lost_answer_leaves_the_payment_open_and_recovery_finds_the_appr
     assert (found.status, final.value.status, final.replayed) == ("authorized", "authorized", True)
     assert len(shop.gateway.commands(Authorize)) == 1
     assert await shop.bank.verified()
+
+
+async def test_one_that_is_slow_to_be_found_keeps_no_other_from_being_recovered(shop: Shop) -> None:
+    shop.gateway.script.extend([LOST_AFTER, LOST_AFTER])
+    first, second = (await shop.authorize(key="k1")).value, (await shop.authorize(key="k2")).value
+    asked: list[str] = []
+    both = asyncio.Event()
+    inquire = shop.gateway.inquire
+
+    async def slowly(lost: Lost) -> Finding:
+        asked.append(lost.operation_id)
+        if len(asked) == 2:
+            both.set()
+        await asyncio.wait_for(both.wait(), 5)
+        if len(set(asked)) == 2 and lost.operation_id == asked[0]:
+            raise RuntimeError("a mistake in the adapter")
+        return await inquire(lost)
+
+    shop.gateway.inquire = slowly  # type: ignore[method-assign]
+    recovered = await shop.recover()
+
+    statuses = sorted([(await shop.find(first.id)).status, (await shop.find(second.id)).status])
+    assert recovered == 2
+    assert statuses == ["authorized", "authorizing"]
 
 
 async def test_an_authorisation_that_never_arrived_is_failed_only_after_it_was_taken_back(shop: Shop) -> None:
