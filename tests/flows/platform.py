@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import base64
 import os
+import random
 import signal
 import socket
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -32,12 +34,18 @@ APPLICATION = partners.Application(
 )
 
 
+# Below the ports that systems give to connections: a client that calls a killed server over and over would sooner or later get
+# the server's own port for its end of the connection, reach itself, and keep the server from starting again.
+PORTS = range(18_000, 32_000)
+
+
 def free_port() -> int:
-    """Return a port nobody listens on."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
+    """Return a port nobody listens on and no connection is given."""
+    for port in random.sample(PORTS, 200):
+        with socket.socket() as listener, suppress(OSError):
+            listener.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("no port is free")
 
 
 async def onboard(db: Database, keyring: Keyring) -> partners.IssuedKey:
