@@ -132,6 +132,16 @@ async def test_what_was_answered_is_answered_again_although_it_would_be_refused_
     assert await bank.balance(left.id) == (90, 0, 0)
 
 
+async def test_a_used_key_is_the_first_thing_wrong_with_a_request_that_has_more(bank: Bank) -> None:
+    left, right = await bank.account(100), await bank.account()
+    await create(bank, new(left.id, right.id), "k1")
+
+    with pytest.raises(once.KeyReusedError):
+        await create(bank, new(left.id, right.id, 0), "k1")
+    with pytest.raises(InvalidAmountError):
+        await create(bank, new(left.id, right.id, 0), "k2")
+
+
 async def test_another_body_under_the_same_key_is_refused(bank: Bank) -> None:
     left, right = await bank.account(100), await bank.account()
     await create(bank, new(left.id, right.id, 10))
