@@ -124,7 +124,7 @@ def _print_message(message: iso8583.Message, layout: iso8583.Layout, console: Co
     table = Table(box=None, pad_edge=False, header_style="dim")
     for column, justify in (("DE", "right"), ("at", "right"), ("bytes", "right"), ("name", "left"), ("value", "left")):
         table.add_column(column, justify=justify, overflow="fold")  # type: ignore[arg-type]
-    for number, value in message.fields.items():
+    for number in message.fields:
         span, key = message.spans[number], str(number)
         name = layout.fields[number].name
         table.add_row(
@@ -132,7 +132,6 @@ def _print_message(message: iso8583.Message, layout: iso8583.Layout, console: Co
         )
         for path, text in _flat(shown["parts"].get(key)):
             table.add_row("", "", "", Text(f"  {path}", "dim"), Text(text))
-        assert isinstance(value, str)
     console.print(table)
 
 
