@@ -170,6 +170,68 @@ def test_there_is_no_such_layout() -> None:
         iso8583.codec("nothing")
 
 
+@pytest.mark.parametrize(
+    ("layout", "number", "parts"),
+    [
+        ("iso87_asciibin", 55, [["9F", "00"]]),
+        ("iso87_asciibin", 55, [["9F 02", "00"]]),
+        ("iso87_asciibin", 55, [["00", "00"]]),
+        ("iso87_asciibin", 55, [["9F02", "0"]]),
+        ("iso87_asciibin", 55, "9F0200"),
+        ("iso87_asciibin", 55, [["9F02"]]),
+        ("iso87_asciibin", 3, [["9F02", "00"]]),
+        ("visa_base1_h22", 55, [{"id": "0102", "items": []}]),
+        ("visa_base1_h22", 55, [{"items": []}]),
+        ("visa_base1_h22", 62, {"items": {"99": "Y"}}),
+        ("visa_base1_h22", 62, {"items": {" 1": "Y"}}),
+        ("visa_base1_h22", 62, {}),
+        ("mc_mip", 90, {"mti": "0100", "sent": "1126030000"}),
+        ("mc_mip", 90, {"mti": "0100", "stan": "1", "sent": "1126030000"}),
+        ("mc_mip", 90, {"what": "0100"}),
+        ("mc_mip", 48, {"lead": {"TCC": "R"}, "items": [["8", "Z"]]}),
+        ("mc_mip", 48, {"items": [["38", "Z"]]}),
+        (
+            "mc_ipm",
+            43,
+            {"name": "A\\B", "address": "", "city": "", "postal_code": " " * 10, "region": "A  ", "country": "KAZ"},
+        ),
+    ],
+)
+def test_parts_that_would_be_written_as_something_else_are_refused(layout: str, number: int, parts: Any) -> None:
+    codec = iso8583.codec(layout)
+    header = "16010200000000000000000000000000000000000000" if layout.startswith("visa") else None
+
+    with pytest.raises(Iso8583Error) as refused:
+        codec.encode(Message("0100", header=header, parts={number: parts}))
+
+    assert refused.value.field.split(".")[0] == str(number)
+    assert refused.value.offset == -1
+
+
+@pytest.mark.parametrize(
+    "plain",
+    [
+        {"fields": {"2": "1"}},
+        {"mti": "0100", "fields": {"02": "1"}},
+        {"mti": "0100", "fields": {" 2": "1"}},
+        {"mti": "0100", "fields": {"1_0": "1"}},
+        {"mti": "0100", "fields": {"2": 1}},
+        {"mti": "0100", "parts": {"x": []}},
+        {"mti": "0100", "fields": []},
+        {"mti": "0100", "header": 5},
+    ],
+)
+def test_what_is_no_message_is_refused(plain: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="a message is"):
+        Message.from_dict(plain)
+
+
+def test_a_header_with_blanks_among_its_digits_is_refused() -> None:
+    codec = iso8583.codec("nac_bcd")
+    with pytest.raises(Iso8583Error, match="header"):
+        codec.encode(Message("0800", header="60 0009 0000"))
+
+
 CANARY = "5555555555554444"
 
 

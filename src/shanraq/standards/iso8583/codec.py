@@ -254,6 +254,8 @@ class Codec:
         try:
             text = header or ""
             data = bytes.fromhex(text) if wanted.value_form == "hex" else text.encode("ascii")
+            if wanted.value_form == "hex" and data.hex() != text.lower():  # fromhex passes over blanks
+                raise ValueError
         except ValueError:
             raise Iso8583Error("not_text", "header", -1, f"is not given as {wanted.value_form}") from None
         if len(data) != wanted.bytes:

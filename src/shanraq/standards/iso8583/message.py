@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from shanraq.standards.iso8583.mask import mask
+
+_NUMBER: Final = re.compile(r"[1-9][0-9]{0,2}")
 
 
 class Span(NamedTuple):
@@ -44,8 +47,11 @@ class Message:
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> Message:
         """Read what `to_dict` gives; raise ValueError for another form."""
-        fields, parts = plain.get("fields") or {}, plain.get("parts") or {}
+        fields, parts = ({} if plain.get(name) is None else plain[name] for name in ("fields", "parts"))
         right = isinstance(plain.get("mti"), str) and isinstance(fields, Mapping) and isinstance(parts, Mapping)
+        right = right and isinstance(plain.get("header"), str | None)
+        # Not int(), which takes signs, blanks and leading zeros: two names of one element would become one.
+        right = right and all(_NUMBER.fullmatch(str(number)) for number in (*fields, *parts))
         if not right or not all(isinstance(value, str) for value in fields.values()):
             raise ValueError("a message is {mti: text, header: text, fields: {number: text}, parts: {number: ...}}")
         return cls(

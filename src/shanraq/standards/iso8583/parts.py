@@ -76,7 +76,18 @@ def split(parts: Parts, data: bytes, place: Place) -> Any:
 
 
 def join(parts: Parts, value: Any, place: Place) -> bytes:
-    """Put the data of an element together; raise Iso8583Error for a value of another form."""
+    """Put the data of an element together from what `split` gives; raise Iso8583Error for anything else.
+
+    What was written is split again: a tag that is none, a missing or overlong piece, a blank among hex digits would otherwise
+    be written as something else.
+    """
+    data = _join(parts, value, place)
+    if split(parts, data, place) != value:
+        raise _malformed(place)
+    return data
+
+
+def _join(parts: Parts, value: Any, place: Place) -> bytes:
     try:
         match parts:
             case BerTlv():
