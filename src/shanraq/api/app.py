@@ -35,11 +35,9 @@ from shanraq.api.ratelimit import RateLimiter
 from shanraq.api.strict import BODY_LIMIT_BYTES, BODY_TIMEOUT_SECONDS, BoundedBody, LargeBodyError, StrictDTO
 from shanraq.core.actor import Actor
 from shanraq.core.ids import new_id
-from shanraq.core.turns import Turns
 
 log = structlog.get_logger(__name__)
 
-_BEGUN_PER_TURN: Final = 4
 _REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9_-]{1,64}")
 _SECURITY_HEADERS: Final = (
     (b"x-content-type-options", b"nosniff"),
@@ -134,7 +132,6 @@ class Edge:
         self.metrics = metrics
         self.document = document
         self.direct = direct
-        self._turns = Turns(_BEGUN_PER_TURN)
         self._body_limit_bytes = body_limit_bytes
         self._body_timeout_seconds = body_timeout_seconds
 
@@ -143,7 +140,6 @@ class Edge:
             await self.litestar(scope, receive, send)
             return
         started_at = time.perf_counter()
-        await self._turns.take()
         headers, repeated = _read(scope["headers"])
         method = scope["method"]
         bounded = BoundedBody(receive, self._body_limit_bytes, self._body_timeout_seconds)
