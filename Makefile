@@ -60,9 +60,9 @@ docs: $(INSTALLED) ## Write openapi/ and events/ anew from the code
 lock: ## Lock the dependencies of pyproject.toml into requirements/ (needs uv)
 	@command -v $(UV) >/dev/null || { \
 		echo "make lock needs uv, which is no part of .venv: install it (pipx install uv), or name it: make lock UV=path/to/uv" >&2; exit 1; }
-	$(UV) pip compile -q --generate-hashes --universal --no-header --python-version 3.11 \
+	$(UV) pip compile -q --generate-hashes --universal --no-strip-extras --no-header --python-version 3.11 \
 		pyproject.toml -o requirements/base.txt
-	$(UV) pip compile -q --generate-hashes --universal --no-header --python-version 3.11 \
+	$(UV) pip compile -q --generate-hashes --universal --no-strip-extras --no-header --python-version 3.11 \
 		--group dev -c requirements/base.txt pyproject.toml -o requirements/dev.txt
 
 clean: ## Remove caches and reports (the .venv stays)
