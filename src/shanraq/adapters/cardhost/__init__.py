@@ -1,0 +1,11 @@
+"""Payments over an acquirer's host that speaks ISO 8583."""
+
+from shanraq.adapters.cardhost.adapter import CardHostAdapter, CardHostConfiguration
+from shanraq.adapters.cardhost.link import Choice, Link, LinkConfiguration, LinkStatus, Session
+from shanraq.adapters.cardhost.matching import DuplicateKeyError, NoAnswerError, NotSentError
+from shanraq.adapters.cardhost.wire import Merchant, Wording
+
+__all__ = [
+    "CardHostAdapter", "CardHostConfiguration", "Choice", "DuplicateKeyError", "Link", "LinkConfiguration", "LinkStatus",
+    "Merchant", "NoAnswerError", "NotSentError", "Session", "Wording",
+]  # fmt: skip
