@@ -269,6 +269,43 @@ def disable(operator_id: str, *, data_dir: DataDir = None, database_url: Databas
     console.print(f"operator {operator.id} ({escape(operator.name)}) has no access any more")
 
 
+@iso.command
+def queue(*, limit: int = 100, data_dir: DataDir = None, database_url: DatabaseUrl = None) -> None:
+    """List what must still reach card hosts (reversals, repeated advices), the oldest first: one JSON object a line.
+
+    What was given up (status given_up: the host refused it, or it was sent too often) needs a person: talk to the host,
+    then `shanraq iso8583 retry ID`.
+
+    Parameters
+    ----------
+    limit
+        How many at most.
+    """
+    from shanraq.ops.host_queue import read_queue
+
+    settings = _settings(data_dir=data_dir, database_url=database_url, log_level="warning")
+    for entry in _run(read_queue(settings, limit, _announce)):
+        sys.stdout.buffer.write(msgspec.json.encode(entry) + b"\n")
+
+
+@iso.command
+def retry(queued_id: int, *, data_dir: DataDir = None, database_url: DatabaseUrl = None) -> None:
+    """Put a message that was given up back into the queue of its card host.
+
+    Parameters
+    ----------
+    queued_id
+        As `shanraq iso8583 queue` shows it.
+    """
+    from shanraq.ops.host_queue import retry_queued
+
+    settings = _settings(data_dir=data_dir, database_url=database_url, log_level="warning")
+    if not _run(retry_queued(settings, queued_id, _announce)):
+        console.print(f"nothing with the number {queued_id} was given up: see `shanraq iso8583 queue`")
+        sys.exit(1)
+    console.print(f"{queued_id} is in the queue again")
+
+
 Spec = Annotated[str, Parameter(help="A layout by name (see `shanraq iso8583 specs`) or the file of your own.")]
 CheckedTo = Annotated[Level, Parameter(help="How deep to check: structure, content (character classes), semantic.")]
 

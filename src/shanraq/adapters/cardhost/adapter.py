@@ -107,6 +107,15 @@ class CardHostAdapter:
         """Return the link, for its status."""
         return self._link
 
+    async def open(self) -> None:
+        """Begin to keep the link up."""
+        await self._link.open()
+
+    async def backlog(self) -> store.Backlog:
+        """Return how long the queue of this link is."""
+        async with self._db.begin(SYSTEM) as tx:
+            return await store.backlog(tx, self._name)
+
     async def authorize(self, command: Authorize) -> Outcome:
         """Authorise (0100), or with `capture` sell (0200)."""
         return await self._carry_out(command)

@@ -68,6 +68,33 @@ class Queued:
     created_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """The queue of a link: how many messages wait and were given up, and for how many seconds the oldest has waited."""
+
+    waiting: int
+    given_up: int
+    oldest_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class QueueEntry:
+    """What an operator sees of a queued message; `reference` is the payment, `gateway_id` the host's name of the operation."""
+
+    id: int
+    link: str
+    operation_id: str
+    reference: str
+    operation: str
+    gateway_id: str
+    need: str
+    status: str
+    attempts: int
+    response_code: str
+    created_at: datetime
+    next_at: datetime
+
+
 _EXCHANGE = """operation_id, link, reference, kind, sale, final, amount, currency, rrn, gateway_id, target_id, request_sealed,
     status, response_code, approval_code, approved_amount, deadline_at, sent_at"""
 
@@ -284,29 +311,34 @@ async def end(tx: Tx, queued_id: int, status: str, code: str) -> bool:
     )
 
 
-async def queue_lengths(tx: Tx) -> list[Row]:
-    """Return, for each link, how many messages wait and were given up, and since when the oldest waits."""
-    return await tx.rows(
+async def backlog(tx: Tx, link: str) -> Backlog:
+    """Return how long the queue of a link is."""
+    row = await tx.row(
         """
-        SELECT link, count(*) FILTER (WHERE status = 'waiting') AS waiting,
+        SELECT count(*) FILTER (WHERE status = 'waiting') AS waiting,
                count(*) FILTER (WHERE status = 'given_up') AS given_up,
                min(created_at) FILTER (WHERE status = 'waiting') AS oldest
-        FROM host_forward WHERE status IN ('waiting', 'given_up') GROUP BY link
-        """
+        FROM host_forward WHERE link = $1 AND status IN ('waiting', 'given_up')
+        """,
+        link,
     )
+    assert row is not None
+    oldest = row["oldest"]
+    return Backlog(row["waiting"], row["given_up"], (tx.now - oldest).total_seconds() if oldest else 0.0)
 
 
-async def list_queue(tx: Tx, limit: int) -> list[Row]:
-    """Return what waits and what was given up, the oldest first; no card data."""
-    return await tx.rows(
+async def list_queue(tx: Tx, limit: int) -> list[QueueEntry]:
+    """Return what waits and what was given up, of every link, the oldest first; no card data."""
+    rows = await tx.rows(
         """
-        SELECT f.id, f.link, f.operation_id, f.kind, f.status, f.attempts, f.response_code, f.created_at, f.next_at,
-               e.reference, e.gateway_id, e.kind AS operation
+        SELECT f.id, f.link, f.operation_id, e.reference, e.kind AS operation, e.gateway_id, f.kind AS need, f.status,
+               f.attempts, f.response_code, f.created_at, f.next_at
         FROM host_forward f JOIN host_exchange e USING (operation_id)
         WHERE f.status IN ('waiting', 'given_up') ORDER BY f.id LIMIT $1
         """,
         limit,
     )
+    return [QueueEntry(*row) for row in rows]
 
 
 async def queue_again(tx: Tx, queued_id: int) -> bool:
