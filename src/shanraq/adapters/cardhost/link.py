@@ -17,7 +17,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Final
+from typing import Final, cast
 
 import structlog
 
@@ -407,8 +407,7 @@ class _Connection(asyncio.Protocol):
         self.heard_at = self._loop.time()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's transports derive from nothing of asyncio's
 
     def connection_lost(self, error: Exception | None) -> None:
         self.reason = self.reason or (str(error) if error else "the host closed the connection")

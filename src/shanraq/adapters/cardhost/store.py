@@ -238,11 +238,12 @@ async def forget_cards(tx: Tx, before: datetime) -> int:
 
 
 async def enqueue(tx: Tx, link: str, operation_id: str, kind: Need, message_sealed: bytes) -> None:
-    """Queue a message; what is queued of this kind for the operation already stays as it is."""
+    """Queue a message; one of this kind for the operation that waits already stays as it is, and is due now."""
     await tx.execute(
         """
         INSERT INTO host_forward (link, operation_id, kind, message_sealed, created_at, next_at)
-        VALUES ($1, $2, $3, $4, $5, $5) ON CONFLICT (operation_id, kind) DO NOTHING
+        VALUES ($1, $2, $3, $4, $5, $5)
+        ON CONFLICT (operation_id, kind) DO UPDATE SET next_at = EXCLUDED.next_at WHERE host_forward.status = 'waiting'
         """,
         link,
         operation_id,
