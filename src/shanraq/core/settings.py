@@ -62,9 +62,10 @@ class CardHostSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     connections: int = 2
     choice: Literal["primary", "round_robin"] = "round_robin"
     matching_key: tuple[int, ...] = (7, 11, 41)
-    sign_on: str = "001"
-    sign_off: str = "002"
-    echo: str = "301"
+    sign_on: str = "usual"
+    """The code (DE70, in 1993 DE24); `usual` is that of the edition, `none` sends nothing. The same for the next two."""
+    sign_off: str = "usual"
+    echo: str = "usual"
     echo_after_seconds: float = 60.0
     timeout_seconds: float = 20.0
     attempts: int = 0

@@ -56,7 +56,7 @@ def card_host(name: str, settings: CardHostSettings, db: Database, keyring: Keyr
             connections=settings.connections,
             choice=Choice(settings.choice),
             matching_key=settings.matching_key,
-            session=Session(settings.sign_on or None, settings.sign_off or None, settings.echo or None),
+            session=_session(name, settings, wire_layout),
             timeout_seconds=settings.timeout_seconds,
             echo_after_seconds=settings.echo_after_seconds or None,
             tls=_tls(name, settings),
@@ -86,6 +86,21 @@ def _layout(name: str, text: str) -> Layout:
         ) from None
     except LayoutError as error:
         raise InvalidSettingError(str(error), field=f"{name}.layout") from None
+
+
+def _session(name: str, settings: CardHostSettings, wire_layout: Layout) -> Session:
+    usual = Session.usual(wire_layout.iso_version)
+
+    def code(setting: str) -> str | None:
+        text: str = getattr(settings, setting)
+        if text == "usual":
+            found: str | None = getattr(usual, setting)
+            return found
+        if text != "none" and not (len(text) == 3 and text.isascii() and text.isdigit()):
+            raise InvalidSettingError("must be usual, none or three digits", field=f"{name}.{setting}")
+        return None if text == "none" else text
+
+    return Session(code("sign_on"), code("sign_off"), code("echo"))
 
 
 def _address(name: str, text: str) -> tuple[str, int]:

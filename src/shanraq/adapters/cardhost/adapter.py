@@ -392,8 +392,8 @@ class CardHostAdapter:
                     head = await store.head(tx, self._name)
                     if head is None or not head[1]:
                         break
-                    queued = head[0]
-                    if not await store.attempt(tx, queued.id, _again(queued.attempts)):
+                    queued = await self._renewed(tx, head[0]) if head[0].refused else head[0]
+                    if not await store.attempt(tx, queued, _again(queued.attempts)):
                         continue
                 if not await self._deliver(queued):
                     break
@@ -423,6 +423,12 @@ class CardHostAdapter:
             finally:
                 if ours and not connection.is_closed():
                     await connection.execute("SELECT pg_advisory_unlock(hashtextextended($1, 8583))", self._name)
+
+    async def _renewed(self, tx: Tx, queued: Queued) -> Queued:
+        """Return a message that was refused before as a new one."""
+        message = wire.kept_message(msgspec.json.decode(self._open(queued.operation_id, queued.message_sealed)))
+        message = self._wording.renewed(message, await store.next_trace(tx), tx.now)
+        return replace(queued, message_sealed=self._sealed(queued.operation_id, message))
 
     async def _deliver(self, queued: Queued) -> bool:
         """Send a queued message, as a repeat if it was sent before; tell whether it is out of the queue."""

@@ -54,6 +54,11 @@ class Session:
     sign_off: str | None = "002"
     echo: str | None = "301"
 
+    @classmethod
+    def usual(cls, iso_version: str) -> Session:
+        """Return the codes of an edition of the standard."""
+        return cls() if iso_version == "1987" else cls("801", "802", "831")
+
 
 @dataclass(frozen=True, slots=True)
 class LinkConfiguration:

@@ -58,14 +58,17 @@ class Exchange:
 
 @dataclass(frozen=True, slots=True)
 class Queued:
-    """A message that must reach the host; `attempts` counts how often it was sent."""
+    """A message that must reach the host; `attempts` counts how often it was sent.
+
+    `refused` is the code with which the host refused it before it was queued again, empty if it did not.
+    """
 
     id: int
     operation_id: str
     kind: Need
     message_sealed: bytes
     attempts: int
-    created_at: datetime
+    refused: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +179,8 @@ async def move(tx: Tx, operation_id: str, before: tuple[Status, ...], after: Sta
     return bool(
         await tx.execute(
             """
-            UPDATE host_exchange SET status = $3, settled_at = CASE WHEN $3 IN ('sending', 'lost') THEN NULL ELSE $4 END
+            UPDATE host_exchange
+            SET status = $3, settled_at = CASE WHEN $3 IN ('sending', 'lost') THEN NULL ELSE $4::timestamptz END
             WHERE operation_id = $1 AND status = ANY ($2)
             """,
             operation_id,
@@ -270,7 +274,7 @@ async def head(tx: Tx, link: str) -> tuple[Queued, bool] | None:
     """Return the first message of the queue, and whether it is due."""
     row = await tx.row(
         """
-        SELECT id, operation_id, kind, message_sealed, attempts, created_at, next_at <= $2 AS due
+        SELECT id, operation_id, kind, message_sealed, attempts, response_code, next_at <= $2 AS due
         FROM host_forward WHERE link = $1 AND status = 'waiting' ORDER BY id LIMIT 1
         """,
         link,
@@ -279,18 +283,22 @@ async def head(tx: Tx, link: str) -> tuple[Queued, bool] | None:
     if row is None:
         return None
     queued = Queued(
-        row["id"], row["operation_id"], Need(row["kind"]), row["message_sealed"], row["attempts"], row["created_at"]
+        row["id"], row["operation_id"], Need(row["kind"]), row["message_sealed"], row["attempts"], row["response_code"]
     )
     return queued, row["due"]
 
 
-async def attempt(tx: Tx, queued_id: int, again: timedelta) -> bool:
-    """Write down that a message is being sent; it is due again after `again`. Tells whether it still waited."""
+async def attempt(tx: Tx, queued: Queued, again: timedelta) -> bool:
+    """Write down that a message is being sent, and which; it is due again after `again`. Tells whether it still waited."""
     return bool(
         await tx.execute(
-            "UPDATE host_forward SET attempts = attempts + 1, next_at = $2 WHERE id = $1 AND status = 'waiting'",
-            queued_id,
+            """
+            UPDATE host_forward SET attempts = attempts + 1, next_at = $2, message_sealed = $3, response_code = ''
+            WHERE id = $1 AND status = 'waiting'
+            """,
+            queued.id,
             tx.now + again,
+            queued.message_sealed,
         )
     )
 
@@ -343,10 +351,17 @@ async def list_queue(tx: Tx, limit: int) -> list[QueueEntry]:
 
 
 async def queue_again(tx: Tx, queued_id: int) -> bool:
-    """Put what was given up back into the queue; tell whether there was such a thing."""
+    """Put what was given up back into the queue; tell whether there was such a thing.
+
+    What was never answered goes on being repeated. What was refused becomes a new message: a host answers a repeat as before.
+    """
     return bool(
         await tx.execute(
-            "UPDATE host_forward SET status = 'waiting', next_at = $2, ended_at = NULL WHERE id = $1 AND status = 'given_up'",
+            """
+            UPDATE host_forward SET status = 'waiting', next_at = $2, ended_at = NULL,
+                                    attempts = CASE WHEN response_code = '' THEN attempts ELSE 0 END
+            WHERE id = $1 AND status = 'given_up'
+            """,
             queued_id,
             tx.now,
         )

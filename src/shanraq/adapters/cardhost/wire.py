@@ -5,7 +5,7 @@ Editions of 1987 (0100, DE39 of two characters, DE90, DE95) and 1993 (1100, acti
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final, Literal
@@ -16,8 +16,8 @@ from shanraq.core.money import Currency, Money
 from shanraq.core.secret import SecurityCode
 from shanraq.payments.adapter import Approved, Card, Declined, NotProcessed, OperationKind, Outcome, Unknown
 from shanraq.standards.iso8583 import Layout, Message
-from shanraq.standards.iso8583.flow import repeat_mti, reversal_of
-from shanraq.standards.iso8583.layout import Fixed
+from shanraq.standards.iso8583.flow import original_mti, repeat_mti, reversal_of
+from shanraq.standards.iso8583.layout import Fixed, Positional
 
 AMOUNT_LIMIT: Final = 10**12
 _VISA_HEADER: Final = 22
@@ -133,8 +133,13 @@ class Wording:
             if self.later:
                 fields |= {24: "401", _ORIGINAL_AMOUNTS: f"{fields[4]}{0:012d}", 4: f"{left:012d}"}
             else:
-                fields[_REPLACEMENT] = f"{left:012d}{0:012d}C{0:08d}C{0:08d}"
+                fields[_REPLACEMENT] = f"{left:012d}{0:012d}" + self._no_fees()
         return self._fitted(message)
+
+    def renewed(self, message: Message, stan: str, at: datetime) -> Message:
+        """Return a message with another trace number and time: to a host it is another message."""
+        fields = {**message.fields, 7: f"{at:%m%d%H%M%S}", 11: stan, **self._times(at)}
+        return self._fitted(Message(original_mti(message.mti), fields, header=message.header))
 
     def header_of(self, data: bytes) -> bytes:
         """Return an encoded message with the length in its Visa header set; other messages as they are."""
@@ -169,6 +174,12 @@ class Wording:
             fields |= {number: named[number] for number in (56, 90) if number in named}
         fields |= {7: f"{trace.at:%m%d%H%M%S}", 11: trace.stan, 37: trace.rrn, **self._times(trace.at), **own}
         return self._fitted(Message(original.mti[0] + kind, fields, header=self._header()))
+
+    def _no_fees(self) -> str:
+        """Return the end of DE95: two signed fees of 9, which Mastercard has as one amount of 12 and 6 zeros."""
+        parts = self.layout.fields[_REPLACEMENT].parts
+        signed = not isinstance(parts, Positional) or [piece.bytes for piece in parts.elements[2:]] == [9, 9]
+        return f"C{0:08d}" * 2 if signed else "0" * 18
 
     def _times(self, at: datetime) -> dict[int, str]:
         local = at + timedelta(minutes=self.merchant.utc_offset_minutes)
@@ -269,8 +280,3 @@ def approved_amount(request: Message, answer: Message, currency: Currency) -> Mo
 def kept_message(kept: Mapping[str, Any]) -> Message:
     """Return a message that was kept."""
     return Message.from_dict(kept)
-
-
-def named(numbers: Iterable[int]) -> str:
-    """Return element numbers in words."""
-    return ", ".join(f"DE{number}" for number in numbers)
