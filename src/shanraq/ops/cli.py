@@ -6,7 +6,7 @@ import signal
 import sys
 from collections.abc import Coroutine
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeVar
 
 import msgspec
 import uvloop
@@ -217,6 +217,84 @@ def visa(
     log.configure("info", json=False)
     try:
         run_visa_simulator(host, port, credentials, index_lag, name, journal, control_token)
+    except (OSError, ValueError) as error:
+        console.print(f"[bold red]error[/] {escape(str(error))}")
+        sys.exit(1)
+
+
+@simulate.command(name="iso8583")
+def simulate_iso8583(
+    *,
+    scheme: Literal["generic", "visa", "mastercard", "unionpay", "generic93"] = "generic",
+    host: str = "127.0.0.1",
+    port: int = 8583,
+    seed: int = 0,
+    journal: Path | None = None,
+    rules: Path | None = None,
+    layout: str | None = None,
+    framing: str | None = None,
+    require_sign_on: bool = False,
+    echo_after: float | None = None,
+    keep_alive_after: float | None = None,
+    tls_cert: Path | None = None,
+    tls_key: Path | None = None,
+    tls_ca: Path | None = None,
+    verbose: bool = False,
+) -> None:
+    """Pretend to be a card host that speaks ISO 8583 over TCP, with money that adds up and troubles on demand.
+
+    Parameters
+    ----------
+    scheme
+        Whose layout, framing, network management and response codes.
+    port
+        Port to listen on; 0 finds a free one.
+    seed
+        Decides approval codes and what rules leave to chance.
+    journal
+        File to keep the state in, also when killed.
+    rules
+        JSON file: what to answer when, see docs/iso8583-simulator.md.
+    layout
+        A layout by name (see `shanraq iso8583 specs`) or the file of your own, instead of the scheme's.
+    framing
+        How messages are marked off, instead of the scheme's: binary2, ascii4, nac, ...
+    require_sign_on
+        Answer 91 until the connection has signed on.
+    echo_after
+        Seconds of silence after which the host sends an echo test.
+    keep_alive_after
+        Seconds of silence after which the host sends a keep-alive, where the framing has one.
+    tls_cert
+        Certificate (PEM); switches TLS on.
+    tls_key
+        Its key, if it is in a file of its own.
+    tls_ca
+        CA of the clients, who then need a certificate.
+    verbose
+        Print every message, masked.
+    """
+    from shanraq.simulators.iso8583 import HostConfiguration, load_rules, run_iso8583_host, server_tls
+
+    log.configure("warning", json=False)
+    try:
+        if tls_cert is None and (tls_key is not None or tls_ca is not None):
+            raise ValueError("--tls-key and --tls-ca need --tls-cert")
+        configuration = HostConfiguration(
+            scheme=scheme,
+            layout=_codec(layout).layout if layout is not None else None,
+            framing=framing,
+            seed=seed,
+            host=host,
+            port=port,
+            require_sign_on=require_sign_on,
+            journal=journal,
+            rules=load_rules(rules) if rules is not None else (),
+            echo_after_seconds=echo_after,
+            keep_alive_after_seconds=keep_alive_after,
+            ssl=server_tls(tls_cert, tls_key, tls_ca) if tls_cert is not None else None,
+        )
+        run_iso8583_host(configuration, verbose=verbose)
     except (OSError, ValueError) as error:
         console.print(f"[bold red]error[/] {escape(str(error))}")
         sys.exit(1)

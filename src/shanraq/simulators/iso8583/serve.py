@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Final, Protocol
+from typing import Final, Protocol, cast
 
 from shanraq.standards.iso8583 import Framing, FramingError
 from shanraq.standards.iso8583.framing import Received, reply_tpdu
@@ -61,11 +61,10 @@ class Connection(asyncio.Protocol):
     # What asyncio calls.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's is one without saying so
         self.last_seen = asyncio.get_running_loop().time()
         if not self._host.opened(self):
-            transport.abort()
+            self.abort()
 
     def data_received(self, data: bytes) -> None:
         self.last_seen = asyncio.get_running_loop().time()

@@ -146,6 +146,21 @@ class Iso8583Host:
         """How many connections have signed on."""
         return sum(connection.is_signed_on for connection in self._connections)
 
+    @property
+    def layout(self) -> str:
+        """The name of the layout it speaks."""
+        return self._wire.codec.layout.id
+
+    @property
+    def framing(self) -> str:
+        """The name of the framing it speaks."""
+        return self._wire.framing.name
+
+    @property
+    def operations(self) -> int:
+        """How many requests it remembers, of this run and of the journal."""
+        return len(self._accounts)
+
     def standing(self, rrn: str) -> Standing:
         """Return what stands under a DE37, in minor units; zeros when nothing was ever approved there."""
         return self._accounts.standing(rrn.rstrip())
@@ -379,7 +394,11 @@ class Iso8583Host:
         entry = None
         if answer is not None or (entry := self._accounts.find(key)) is not None:
             self.counts["duplicates"] += 1
-            return answer if entry is None and answer is not None else self._remember(message, entry)
+            if answer is None:
+                return self._remember(message, entry)
+            if self.configuration.observe is not None:
+                self._tell("out", self._wire.decode(answer))
+            return answer
         pan = pan_of(message)
         try:
             asked = read_request(message, self.scheme, self._hash(pan))
