@@ -171,11 +171,14 @@ def _remark_padding(spec: Plain, kind: str, encoding: str, place: str, draft: Dr
 # Composites
 
 
+def _subfields(spec: Plain, place: str) -> dict[str, Plain]:
+    found = spec.get("subfields")
+    named = {} if found is None else mapping(found, f"{place}.subfields")
+    return {name: mapping(sub, f"{place}.{name}") for name, sub in named.items()}
+
+
 def _composite(spec: Plain, number: int, place: str, draft: Draft, depth: int) -> Plain | None:
-    subfields = {
-        name: mapping(sub, f"{place}.{name}")
-        for name, sub in mapping(spec.get("subfields") or {}, f"{place}.subfields").items()
-    }
+    subfields = _subfields(spec, place)
     tag = mapping(spec.get("tag") or {}, f"{place}.tag")
     name = text_at(spec, "description", place, default="")
     parts: Plain | None
@@ -234,7 +237,7 @@ def _tagged(tag: Plain, subfields: dict[str, Plain], place: str, draft: Draft, d
         raise LayoutError(f"{place}: more than {_DEPTH_LIMIT} levels")
     widths = {str(sub.get("prefix")) for sub in subfields.values()}
     found = _PREFIX.fullmatch(next(iter(widths))) if len(widths) == 1 else None
-    if tag.get("enc") not in _TEXTS or found is None or found[1] not in _TEXTS or found[2] == "Fixed":
+    if str(tag.get("enc")) not in _TEXTS or found is None or found[1] not in _TEXTS or found[2] == "Fixed":
         draft.loss(
             place, "tags are split if they and all lengths are text, and the lengths of one size: it stays whole"
         )
@@ -244,10 +247,7 @@ def _tagged(tag: Plain, subfields: dict[str, Plain], place: str, draft: Draft, d
         inner = mapping(sub.get("tag") or {}, f"{place}.{name}.tag")
         if sub.get("type") != "Composite":
             continue
-        nested = {
-            key: mapping(value, f"{place}.{name}.{key}")
-            for key, value in mapping(sub.get("subfields") or {}, place).items()
-        }
+        nested = _subfields(sub, f"{place}.{name}")
         child = _tagged(inner, nested, f"{place}.{name}", draft, depth + 1) if inner.get("length") else None
         if child is None:
             draft.loss(f"{place}.{name}", "splits no further: it stays whole")
@@ -263,9 +263,15 @@ def _tagged(tag: Plain, subfields: dict[str, Plain], place: str, draft: Draft, d
     return parts | {"children": children} if children else parts
 
 
+def _order(name: str) -> tuple[bool, int, str]:
+    """Order parts by their numbers, what is no number behind them."""
+    is_number = name.isascii() and name.isdigit() and len(name) < 10
+    return not is_number, int(name) if is_number else 0, name
+
+
 def _positional(subfields: dict[str, Plain], encoding: str, place: str, draft: Draft) -> Plain | None:
     pieces: list[Plain] = []
-    for name in sorted(subfields, key=lambda name: (not name.isdigit(), int(name) if name.isdigit() else 0, name)):
+    for name in sorted(subfields, key=_order):
         sub, inner = subfields[name], f"{place}.{name}"
         size = size_at(sub, "length", inner)
         coded = str(sub.get("enc"))
