@@ -28,6 +28,8 @@ class VisaWorld:
     good_card: str = "4111111111111111"
     review_card: str | None = "4000000480000001"
     risk_declined_card: str | None = "4000000482000009"
+    can_be_asked: bool = True
+    troubles: tuple[str, ...] = ("garbage", "http_502", "slow")
     partial_amount: Money | None = field(default_factory=lambda: Money.of(701_200, "KZT"))
     declining_cards: Mapping[str, str] = field(
         default_factory=lambda: {

@@ -15,6 +15,7 @@ import structlog
 from prometheus_client import CollectorRegistry
 
 from shanraq import partners, payments, webhooks
+from shanraq.adapters.cardhost import CardHostAdapter
 from shanraq.adapters.visa import VisaAdapter, VisaConfiguration
 from shanraq.core.actor import SYSTEM, Environment
 from shanraq.core.crypto import Keyring
@@ -22,6 +23,7 @@ from shanraq.core.db import Database
 from shanraq.core.http import HttpClient
 from shanraq.core.secret import Secret
 from shanraq.core.settings import InvalidSettingError, Settings, VisaSettings
+from shanraq.ops.card_host import card_host
 from shanraq.ops.migrate import migrate, pending
 from shanraq.ops.postgres import EmbeddedPostgres, InUseError, self_check
 from shanraq.payments.adapter import Adapter
@@ -46,6 +48,7 @@ class Platform:
     acquiring: payments.Acquiring
     webhook_policy: webhooks.GuardPolicy
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)
+    card_hosts: tuple[CardHostAdapter, ...] = ()
     visa_simulator: VisaSimulator | None = None
     postgres: EmbeddedPostgres | None = None
 
@@ -121,12 +124,24 @@ async def open_platform(
             adapters[Environment.SANDBOX] = {"visa": _simulated_visa(settings.visa_sandbox, simulator)}
         if settings.visa_live.url:
             adapters[Environment.LIVE] = {"visa": _visa("visa_live", settings.visa_live)}
+        hosts: list[CardHostAdapter] = []
+        for environment, name, host_settings in (
+            (Environment.SANDBOX, "card_host_sandbox", settings.card_host_sandbox),
+            (Environment.LIVE, "card_host_live", settings.card_host_live),
+        ):
+            if host_settings.addresses:
+                host = card_host(name, host_settings, db, keyring)
+                hosts.append(host)
+                adapters.setdefault(environment, {})[host.name] = host
         for by_name in adapters.values():
             for adapter in by_name.values():
                 stack.push_async_callback(adapter.close)
-        acquiring = payments.Acquiring(
-            db, keyring, payments.Gateways(adapters), timedelta(seconds=settings.recover_after_seconds)
+        for host in hosts:
+            await host.open()
+        gateways = payments.Gateways(
+            {environment: _preferred(settings.card_gateway, by_name) for environment, by_name in adapters.items()}
         )
+        acquiring = payments.Acquiring(db, keyring, gateways, timedelta(seconds=settings.recover_after_seconds))
         yield Platform(
             settings,
             owner_dsn,
@@ -135,9 +150,15 @@ async def open_platform(
             keyring,
             acquiring,
             _webhook_policy(settings),
+            card_hosts=tuple(hosts),
             visa_simulator=simulator,
             postgres=server,
         )
+
+
+def _preferred(name: str, adapters: Mapping[str, Adapter]) -> dict[str, Adapter]:
+    """Return adapters with the named one first, if it is there: the first takes new payments."""
+    return dict(sorted(adapters.items(), key=lambda item: item[0] != name))
 
 
 @asynccontextmanager

@@ -6,7 +6,7 @@ import signal
 import sys
 from collections.abc import Coroutine
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeVar
 
 import msgspec
 import uvloop
@@ -222,6 +222,84 @@ def visa(
         sys.exit(1)
 
 
+@simulate.command(name="iso8583")
+def simulate_iso8583(
+    *,
+    scheme: Literal["generic", "visa", "mastercard", "unionpay", "generic93"] = "generic",
+    host: str = "127.0.0.1",
+    port: int = 8583,
+    seed: int = 0,
+    journal: Path | None = None,
+    rules: Path | None = None,
+    layout: str | None = None,
+    framing: str | None = None,
+    require_sign_on: bool = False,
+    echo_after: float | None = None,
+    keep_alive_after: float | None = None,
+    tls_cert: Path | None = None,
+    tls_key: Path | None = None,
+    tls_ca: Path | None = None,
+    verbose: bool = False,
+) -> None:
+    """Pretend to be a card host that speaks ISO 8583 over TCP, with money that adds up and troubles on demand.
+
+    Parameters
+    ----------
+    scheme
+        Whose layout, framing, network management and response codes.
+    port
+        Port to listen on; 0 finds a free one.
+    seed
+        Decides approval codes and what rules leave to chance.
+    journal
+        File to keep the state in, also when killed.
+    rules
+        JSON file: what to answer when, see docs/iso8583-simulator.md.
+    layout
+        A layout by name (see `shanraq iso8583 specs`) or the file of your own, instead of the scheme's.
+    framing
+        How messages are marked off, instead of the scheme's: binary2, ascii4, nac, ...
+    require_sign_on
+        Answer 91 until the connection has signed on.
+    echo_after
+        Seconds of silence after which the host sends an echo test.
+    keep_alive_after
+        Seconds of silence after which the host sends a keep-alive, where the framing has one.
+    tls_cert
+        Certificate (PEM); switches TLS on.
+    tls_key
+        Its key, if it is in a file of its own.
+    tls_ca
+        CA of the clients, who then need a certificate.
+    verbose
+        Print every message, masked.
+    """
+    from shanraq.simulators.iso8583 import HostConfiguration, load_rules, run_iso8583_host, server_tls
+
+    log.configure("warning", json=False)
+    try:
+        if tls_cert is None and (tls_key is not None or tls_ca is not None):
+            raise ValueError("--tls-key and --tls-ca need --tls-cert")
+        configuration = HostConfiguration(
+            scheme=scheme,
+            layout=_codec(layout).layout if layout is not None else None,
+            framing=framing,
+            seed=seed,
+            host=host,
+            port=port,
+            require_sign_on=require_sign_on,
+            journal=journal,
+            rules=load_rules(rules) if rules is not None else (),
+            echo_after_seconds=echo_after,
+            keep_alive_after_seconds=keep_alive_after,
+            ssl=server_tls(tls_cert, tls_key, tls_ca) if tls_cert is not None else None,
+        )
+        run_iso8583_host(configuration, verbose=verbose)
+    except (OSError, ValueError) as error:
+        console.print(f"[bold red]error[/] {escape(str(error))}")
+        sys.exit(1)
+
+
 @operators.command
 def create(
     name: str, *, scope: tuple[str, ...] = (), data_dir: DataDir = None, database_url: DatabaseUrl = None
@@ -267,6 +345,43 @@ def disable(operator_id: str, *, data_dir: DataDir = None, database_url: Databas
     settings = _settings(data_dir=data_dir, database_url=database_url, log_level="warning")
     operator = _run(disable_operator(settings, operator_id, _announce))
     console.print(f"operator {operator.id} ({escape(operator.name)}) has no access any more")
+
+
+@iso.command
+def queue(*, limit: int = 100, data_dir: DataDir = None, database_url: DatabaseUrl = None) -> None:
+    """List what must still reach card hosts (reversals, repeated advices), the oldest first: one JSON object a line.
+
+    What was given up (status given_up: the host refused it, or it was sent too often) needs a person: talk to the host,
+    then `shanraq iso8583 retry ID`.
+
+    Parameters
+    ----------
+    limit
+        How many at most.
+    """
+    from shanraq.ops.host_queue import read_queue
+
+    settings = _settings(data_dir=data_dir, database_url=database_url, log_level="warning")
+    for entry in _run(read_queue(settings, limit, _announce)):
+        sys.stdout.buffer.write(msgspec.json.encode(entry) + b"\n")
+
+
+@iso.command
+def retry(queued_id: int, *, data_dir: DataDir = None, database_url: DatabaseUrl = None) -> None:
+    """Put a message that was given up back into the queue of its card host.
+
+    Parameters
+    ----------
+    queued_id
+        As `shanraq iso8583 queue` shows it.
+    """
+    from shanraq.ops.host_queue import retry_queued
+
+    settings = _settings(data_dir=data_dir, database_url=database_url, log_level="warning")
+    if not _run(retry_queued(settings, queued_id, _announce)):
+        console.print(f"nothing with the number {queued_id} was given up: see `shanraq iso8583 queue`")
+        sys.exit(1)
+    console.print(f"{queued_id} is in the queue again")
 
 
 Spec = Annotated[str, Parameter(help="A layout by name (see `shanraq iso8583 specs`) or the file of your own.")]

@@ -136,6 +136,7 @@ async def _working(
         platform.acquiring,
         courier,
         platform.registry,
+        card_hosts=platform.card_hosts,
         recover_interval_seconds=platform.settings.recover_interval_seconds,
     )
     working = asyncio.create_task(worker.run(), name="worker")

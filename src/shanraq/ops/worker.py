@@ -1,4 +1,4 @@
-"""The worker: number events, deliver webhooks, recover payments, let holds run out, forget old answers.
+"""The worker: number events, deliver webhooks, recover payments, deliver reversals, let holds run out, forget old answers.
 
 Any number of workers run side by side; each loop takes what no other has. A loop that fails is logged and goes on.
 """
@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from shanraq import events, partners, payments, transactions, webhooks
+from shanraq.adapters.cardhost import CardHostAdapter
 from shanraq.core import once
 from shanraq.core.actor import SYSTEM
 from shanraq.core.db import Database
@@ -27,6 +28,7 @@ _REST: Final = 3.0
 _IDLE_SECONDS: Final = 0.05
 _LAST_DELIVERIES_SECONDS: Final = 10.0
 _FAILED_SECONDS: Final = (0.1, 5.0)
+_FORWARD_SECONDS: Final = 0.5
 
 
 class Worker:
@@ -42,9 +44,11 @@ class Worker:
         courier: webhooks.Courier,
         registry: CollectorRegistry,
         *,
+        card_hosts: Sequence[CardHostAdapter] = (),
         recover_interval_seconds: float = 5.0,
     ) -> None:
         self._db = db
+        self._card_hosts = card_hosts
         self._acquiring = acquiring
         self._courier = courier
         self._recover_interval_seconds = recover_interval_seconds
@@ -58,6 +62,16 @@ class Worker:
             "Age of the oldest operation without an outcome; alert above 900.",
             registry=registry,
         )
+        self._queued = Gauge(
+            "shanraq_card_host_queued", "Messages that must reach a card host.", ("link", "state"), registry=registry
+        )
+        self._queued_seconds = Gauge(
+            "shanraq_card_host_oldest_queued_seconds",
+            "Age of the oldest message that must reach a card host; alert above 300.",
+            ("link",),
+            registry=registry,
+        )
+        self._online = Gauge("shanraq_card_host_connections", "Connections that are up.", ("link",), registry=registry)
 
     async def run(self) -> None:
         """Run all loops until cancelled; deliveries under way are then given ten seconds to end."""
@@ -70,6 +84,9 @@ class Worker:
                 group.create_task(self._every(1.0, "expire", self._expire), name="expire")
                 group.create_task(self._every(3600.0, "forget", self._forget), name="forget")
                 group.create_task(self._every(5.0, "observe", self._observe), name="observe")
+                for host in self._card_hosts:
+                    name = f"forward {host.link.configuration.name}"
+                    group.create_task(self._every(_FORWARD_SECONDS, name, host.forward), name=name)
         finally:
             self._stop.set()
             # What does not end in time is cut off: its lease runs out, and it is sent again with the same id.
@@ -111,12 +128,20 @@ class Worker:
     async def _forget(self) -> int:
         async with self._db.begin(SYSTEM) as tx:
             forgotten = await once.forget(tx, tx.now - once.RETENTION)
+        for host in self._card_hosts:
+            forgotten += await host.forget()
         return forgotten + await partners.prune_nonces(self._db)
 
     async def _observe(self) -> int:
         async with self._db.begin(SYSTEM) as tx:
             self._unstamped.set(await events.unstamped(tx))
         self._unknown.set(await payments.oldest_unknown_seconds(self._db))
+        for host in self._card_hosts:
+            link, backlog = host.link.configuration.name, await host.backlog()
+            self._queued.labels(link, "waiting").set(backlog.waiting)
+            self._queued.labels(link, "given_up").set(backlog.given_up)
+            self._queued_seconds.labels(link).set(backlog.oldest_seconds)
+            self._online.labels(link).set(host.link.status.online)
         return 0
 
     async def _every(self, seconds: float, name: str, work: Callable[[], Awaitable[int]]) -> None:

@@ -11,12 +11,13 @@ assert codec.encode(message) == raw
 
 from shanraq.standards.iso8583.codec import Codec
 from shanraq.standards.iso8583.errors import Iso8583Error, LayoutError, Level
+from shanraq.standards.iso8583.framing import Framing, FramingError, framing, framing_names
 from shanraq.standards.iso8583.layout import Layout
 from shanraq.standards.iso8583.library import codec, layout, layout_names
 from shanraq.standards.iso8583.mask import SENSITIVE_TAGS, mask_number, mask_text, mask_track
 from shanraq.standards.iso8583.message import Message, Span
 
 __all__ = [
-    "SENSITIVE_TAGS", "Codec", "Iso8583Error", "Layout", "LayoutError", "Level", "Message", "Span", "codec", "layout",
-    "layout_names", "mask_number", "mask_text", "mask_track",
+    "SENSITIVE_TAGS", "Codec", "Framing", "FramingError", "Iso8583Error", "Layout", "LayoutError", "Level", "Message", "Span",
+    "codec", "framing", "framing_names", "layout", "layout_names", "mask_number", "mask_text", "mask_track",
 ]  # fmt: skip

@@ -1,0 +1,454 @@
+"""The card host adapter: the suite of every adapter over the host simulator, and what only a host brings."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pytest
+
+from shanraq.adapters.cardhost import (
+    CardHostAdapter,
+    CardHostConfiguration,
+    Link,
+    LinkConfiguration,
+    Merchant,
+    MessageAuthentication,
+    Session,
+    Wording,
+    list_queue,
+    queue_again,
+)
+from shanraq.adapters.cardhost.wire import LayoutUnfitError
+from shanraq.core.actor import SYSTEM
+from shanraq.core.crypto import Keyring
+from shanraq.core.db import Database
+from shanraq.core.money import Money
+from shanraq.payments.adapter import (
+    Adapter,
+    Approved,
+    Capture,
+    NotFound,
+    NotProcessed,
+    OperationKind,
+    Refund,
+    Reverse,
+    Unknown,
+)
+from shanraq.simulators.iso8583 import HostConfiguration, HostMac, Iso8583Host, Standing, trigger_card
+from shanraq.standards.iso8583 import Codec, framing, layout
+from shanraq.standards.iso8583.security import Cipher, MacAlgorithm, SoftwareModule
+from tests.conformance.adapter_suite import AMOUNT, AdapterSuite, lost_of, operation_id
+
+KEYRING = Keyring.generate()
+SESSIONS = {"visa": Session("071", "072", "301"), "mastercard": Session("061", "062", "270")}
+MERCHANT = Merchant("TERM0001", "SHANRAQ00000001", "398001")
+MERCHANTS = {
+    "visa": replace(MERCHANT, security_code_at="126.10"), "mastercard": replace(MERCHANT, security_code_at="48.92"),
+}  # fmt: skip
+CODES = {
+    "005": "do_not_honor", "014": "invalid_account", "041": "stolen_or_lost", "043": "stolen_or_lost",
+    "051": "insufficient_funds", "054": "expired_card", "057": "not_permitted", "061": "limit_exceeded",
+    "062": "not_permitted", "065": "limit_exceeded", "075": "limit_exceeded", "091": "issuer_unavailable",
+    "096": "processor_unavailable", "107": "cvv_mismatch", "030": "merchant_config",
+}  # fmt: skip
+
+
+@dataclass
+class HostWorld:
+    """The host simulator as the suite's world."""
+
+    host: Iso8583Host
+    database: Database
+    adapters: list[CardHostAdapter] = field(default_factory=list)
+    good_card: str = "4111111111111111"
+    review_card: str | None = None
+    risk_declined_card: str | None = None
+    can_be_asked: bool = False
+    troubles: tuple[str, ...] = ("garbage", "unmatched", "late", "wrong_mti", "bad_frame", "cut_frame")
+    partial_amount: Money | None = field(default_factory=lambda: Money.of(999_010, "KZT"))
+    declining_cards: Mapping[str, str] = field(
+        default_factory=lambda: {trigger_card(number): code for number, code in CODES.items()}
+    )
+    rrns: dict[str, list[str]] = field(default_factory=dict)
+
+    def lose_next_answer(self, *, processed: bool) -> None:
+        self.host.fail_next("drop_after" if processed else "drop_before")
+
+    def fail_next(self, kind: str) -> None:
+        self.host.fail_next(kind, seconds=1.0 if kind == "late" else None)
+
+    def authorizations(self, reference: str) -> int:
+        return sum(standing.authorized for standing in self._standings(reference))
+
+    def captured(self, reference: str) -> int:
+        return sum(standing.captured for standing in self._standings(reference))
+
+    def refunded(self, reference: str) -> int:
+        return sum(standing.refunded for standing in self._standings(reference))
+
+    def held(self, reference: str) -> int:
+        return sum(standing.held for standing in self._standings(reference))
+
+    def _standings(self, reference: str) -> list[Standing]:
+        return [self.host.standing(rrn) for rrn in self.rrns.get(reference, ())]
+
+    async def index_catches_up(self) -> None:
+        """Deliver what is queued: nobody can be asked before."""
+        for adapter in self.adapters:
+            for _ in range(30):
+                await adapter.forward()
+                if not (await adapter.backlog()).waiting:
+                    break
+                await asyncio.sleep(0.2)
+
+
+class WatchedAdapter(CardHostAdapter):
+    """Notes under which reference number a payment goes: only the host and the records know it."""
+
+    world: HostWorld
+
+    async def _carry_out(self, command: Any) -> Any:
+        outcome = await super()._carry_out(command)
+        async with self._db.begin(SYSTEM) as tx:
+            rows = await tx.rows("SELECT DISTINCT rrn FROM host_exchange WHERE reference = $1", command.reference)
+        self.world.rrns[command.reference] = [row["rrn"] for row in rows]
+        return outcome
+
+
+def adapter_of(world: HostWorld, port: int | None = None, **changes: Any) -> WatchedAdapter:
+    wire_layout = layout(world.host._wire.codec.layout.id)
+    wording = Wording(wire_layout, changes.pop("merchant", MERCHANT))
+    authentication: MessageAuthentication | None = changes.pop("authentication", None)
+    behaviour = changes.pop("behaviour", CardHostConfiguration())
+    configuration = LinkConfiguration(
+        "test", (("127.0.0.1", port or world.host.port),), framing(world.host._wire.framing.name), connections=2,
+        session=SESSIONS.get(world.host.scheme.name, Session.usual(wire_layout.iso_version)), timeout_seconds=0.5,
+        wait_seconds=1.0, echo_after_seconds=None, echo_timeout_seconds=1.0, reconnect_seconds=(0.01, 0.1),
+    )  # fmt: skip
+    link = Link(
+        replace(configuration, **changes), Codec(wire_layout), finish=wording.header_of, authentication=authentication
+    )
+    made = WatchedAdapter(behaviour, link, wording, world.database, KEYRING)
+    made.world = world
+    world.adapters.append(made)
+    return made
+
+
+@pytest.fixture
+async def world(database: Database) -> AsyncIterator[HostWorld]:
+    async with Iso8583Host(HostConfiguration()) as host:
+        yield HostWorld(host, database)
+
+
+@pytest.fixture
+async def adapter(world: HostWorld) -> AsyncIterator[WatchedAdapter]:
+    made = adapter_of(world)
+    await made.open()
+    yield made
+    await made.close()
+
+
+@pytest.fixture
+async def unreachable(world: HostWorld) -> AsyncIterator[Adapter]:
+    made = adapter_of(world, 9, wait_seconds=0.1)
+    world.adapters.remove(made)
+    await made.open()
+    yield made
+    await made.close()
+
+
+class TestCardHost(AdapterSuite):
+    """ISO 8583:1987 over the host simulator, with real sockets and a real database."""
+
+    async def test_what_was_buried_is_not_sent_any_more(self, adapter: WatchedAdapter, world: HostWorld) -> None:
+        command = self.command(world)
+        await adapter.undo(lost_of(command, OperationKind.AUTHORIZE))
+
+        outcome = await adapter.authorize(command)
+
+        assert isinstance(outcome, NotProcessed), outcome
+        assert world.authorizations(command.reference) == 0
+
+    async def test_a_command_given_twice_is_answered_from_the_records(
+        self, adapter: WatchedAdapter, world: HostWorld
+    ) -> None:
+        command = self.command(world)
+        first = await adapter.authorize(command)
+        second = await adapter.authorize(command)
+
+        assert first == second
+        assert world.authorizations(command.reference) == 1
+
+    async def test_what_was_not_sent_may_be_sent_again_under_its_id(
+        self, adapter: WatchedAdapter, unreachable: WatchedAdapter, world: HostWorld
+    ) -> None:
+        command = self.command(world)
+        assert isinstance(await unreachable.authorize(command), NotProcessed)
+
+        assert isinstance(await adapter.authorize(command), Approved)
+
+    async def test_a_final_capture_frees_the_rest_of_the_hold(self, adapter: WatchedAdapter, world: HostWorld) -> None:
+        command, approved = await self.authorized(adapter, world)
+        part = Money.of(600_000, "KZT")
+        await adapter.capture(Capture(operation_id(), command.reference, approved.gateway_id, part))
+        await world.index_catches_up()
+
+        assert (world.captured(command.reference), world.held(command.reference)) == (600_000, 0)
+
+    async def test_a_lost_final_capture_frees_the_rest_once_it_is_delivered(
+        self, adapter: WatchedAdapter, world: HostWorld
+    ) -> None:
+        for processed in (False, True):
+            command, approved = await self.authorized(adapter, world)
+            world.lose_next_answer(processed=processed)
+            part = Money.of(600_000, "KZT")
+            capture = Capture(operation_id(), command.reference, approved.gateway_id, part)
+            assert isinstance(await adapter.capture(capture), Unknown)
+            await world.index_catches_up()
+
+            found = await adapter.inquire(lost_of(capture, OperationKind.CAPTURE))
+
+            assert isinstance(found, Approved), found
+            assert (world.captured(command.reference), world.held(command.reference)) == (600_000, 0)
+
+    async def test_reversing_after_a_capture_leaves_what_was_captured(
+        self, adapter: WatchedAdapter, world: HostWorld
+    ) -> None:
+        command, approved = await self.authorized(adapter, world)
+        part = Money.of(600_000, "KZT")
+        await adapter.capture(Capture(operation_id(), command.reference, approved.gateway_id, part, final=False))
+
+        outcome = await adapter.reverse(
+            Reverse(
+                operation_id(),
+                command.reference,
+                approved.gateway_id,
+                Money(AMOUNT.minor - part.minor, AMOUNT.currency),
+            )
+        )
+
+        assert isinstance(outcome, Approved), outcome
+        assert (world.captured(command.reference), world.held(command.reference)) == (600_000, 0)
+
+    async def test_a_reversal_that_overtakes_its_request_still_holds(
+        self, adapter: WatchedAdapter, world: HostWorld
+    ) -> None:
+        world.host.fail_next("slow", seconds=1.0)
+        command = self.command(world)
+        assert isinstance(await adapter.authorize(command), Unknown)
+        await world.index_catches_up()
+        await asyncio.sleep(1.0)
+
+        assert (world.authorizations(command.reference), world.held(command.reference)) == (0, 0)
+        assert adapter.link.status.counters.late == 1
+
+    async def test_the_queue_keeps_its_order_and_repeats_what_is_not_answered(
+        self, adapter: WatchedAdapter, world: HostWorld
+    ) -> None:
+        commands = [self.command(world) for _ in range(3)]
+        for command in commands:
+            world.lose_next_answer(processed=True)
+            assert isinstance(await adapter.authorize(command), Unknown)
+        world.host.fail_next("drop_before")
+        assert await adapter.forward() == 0
+        waiting = (await adapter.backlog()).waiting
+        await world.index_catches_up()
+
+        assert waiting == 3
+        assert [world.authorizations(command.reference) for command in commands] == [0, 0, 0]
+        assert (await adapter.backlog()).waiting == 0
+
+    async def test_a_reversal_the_host_refuses_waits_for_a_person(
+        self, adapter: WatchedAdapter, world: HostWorld, database: Database
+    ) -> None:
+        world.lose_next_answer(processed=True)
+        command = self.command(world)
+        await adapter.authorize(command)
+        world.host.fail_next("decline:58")
+        await adapter.forward()
+        given_up = await adapter.backlog()
+        async with database.begin(SYSTEM) as tx:
+            (entry,) = await list_queue(tx, 10)
+            again = await queue_again(tx, entry.id)
+        await adapter.forward()
+
+        assert (given_up.waiting, given_up.given_up, entry.response_code, again) == (0, 1, "58", True)
+        assert (await adapter.backlog()).given_up == 0
+        assert world.authorizations(command.reference) == 0
+
+    async def test_a_reversal_refused_for_now_is_sent_again(self, adapter: WatchedAdapter, world: HostWorld) -> None:
+        world.lose_next_answer(processed=True)
+        command = self.command(world)
+        await adapter.authorize(command)
+        world.host.fail_next("decline:96")
+        await world.index_catches_up()
+
+        assert world.authorizations(command.reference) == 0
+        assert isinstance(await adapter.inquire(lost_of(command, OperationKind.AUTHORIZE)), NotFound)
+
+    async def test_attempts_are_bounded_where_asked(self, world: HostWorld) -> None:
+        adapter = adapter_of(world, behaviour=CardHostConfiguration(attempts=1))
+        await adapter.open()
+        world.host.fail_next("drop_after", count=2)
+        await adapter.authorize(self.command(world))
+        await adapter.forward()
+        backlog = await adapter.backlog()
+        await adapter.close()
+
+        assert (backlog.waiting, backlog.given_up) == (0, 1)
+
+    async def test_one_process_at_a_time_delivers_a_queue(self, adapter: WatchedAdapter, world: HostWorld) -> None:
+        other = adapter_of(world)
+        await other.open()
+        commands = [self.command(world) for _ in range(5)]
+        for command in commands:
+            world.lose_next_answer(processed=True)
+            await adapter.authorize(command)
+        before = world.host.counts["requests"]
+        await asyncio.gather(*(each.forward() for each in (adapter, other) for _ in range(3)))
+        await world.index_catches_up()
+        await other.close()
+
+        assert world.host.counts["requests"] - before <= 5
+        assert [world.authorizations(command.reference) for command in commands] == [0] * 5
+
+    async def test_what_a_dead_process_left_is_taken_back(
+        self, adapter: WatchedAdapter, world: HostWorld, database: Database
+    ) -> None:
+        command = self.command(world)
+        world.host.fail_next("slow", seconds=5.0)
+        dying = asyncio.create_task(adapter.authorize(command))
+        await asyncio.sleep(0.1)
+        dying.cancel()
+        await asyncio.gather(dying, return_exceptions=True)
+        async with database.begin(SYSTEM) as tx:
+            # As if its time were over; nobody lives to say so.
+            await tx.execute(
+                "UPDATE host_exchange SET deadline_at = now() - interval '1 second' WHERE status = 'sending'"
+            )
+            rows = await tx.rows("SELECT rrn FROM host_exchange WHERE reference = $1", command.reference)
+        world.rrns[command.reference] = [row["rrn"] for row in rows]
+        await world.index_catches_up()
+
+        assert world.authorizations(command.reference) == 0
+        assert isinstance(await adapter.inquire(lost_of(command, OperationKind.AUTHORIZE)), NotFound)
+
+    async def test_card_numbers_are_kept_sealed_and_not_for_ever(
+        self, adapter: WatchedAdapter, world: HostWorld, database: Database
+    ) -> None:
+        command, approved, capture = await self.captured(adapter, world)
+        async with database.begin(SYSTEM) as tx:
+            rows = await tx.rows("SELECT e::text AS seen FROM host_exchange e")
+            forwards = await tx.rows("SELECT f::text AS seen FROM host_forward f")
+            await tx.execute("UPDATE host_exchange SET sent_at = sent_at - interval '181 days'")
+        seen = " ".join(row["seen"] for row in (*rows, *forwards))
+        forgotten = await adapter.forget()
+        refund = await adapter.refund(Refund(operation_id(), command.reference, capture.gateway_id, AMOUNT))
+
+        assert world.good_card not in seen
+        assert world.good_card.encode().hex() not in seen
+        assert forgotten == 2
+        assert isinstance(refund, NotProcessed)
+        assert approved.gateway_id in seen
+
+    async def test_too_large_an_amount_is_not_sent(self, adapter: WatchedAdapter, world: HostWorld) -> None:
+        outcome = await adapter.authorize(self.command(world, Money.of(10**12, "KZT")))
+
+        assert isinstance(outcome, NotProcessed)
+        assert outcome.reason.code == "invalid_amount"
+
+    async def test_another_currency_than_the_authorisation_is_refused(
+        self, adapter: WatchedAdapter, world: HostWorld
+    ) -> None:
+        command, approved = await self.authorized(adapter, world)
+
+        outcome = await adapter.capture(
+            Capture(operation_id(), command.reference, approved.gateway_id, Money.of(1, "USD"))
+        )
+
+        assert isinstance(outcome, NotProcessed)
+
+
+@pytest.mark.parametrize("scheme", ["visa", "mastercard", "generic93"])
+async def test_every_scheme_takes_and_gives_back_money(database: Database, scheme: str) -> None:
+    suite = AdapterSuite()
+    async with Iso8583Host(HostConfiguration(scheme=scheme)) as host:
+        world = HostWorld(host, database)
+        adapter = adapter_of(world, merchant=MERCHANTS.get(scheme, MERCHANT))
+        await adapter.open()
+        try:
+            command, approved, capture = await suite.captured(adapter, world)
+            refund = await adapter.refund(
+                Refund(operation_id(), command.reference, capture.gateway_id, Money.of(5, "KZT"))
+            )
+            world.lose_next_answer(processed=True)
+            lost = suite.command(world)
+            outcome = await adapter.authorize(lost)
+            await world.index_catches_up()
+            other, partly = await suite.authorized(adapter, world)
+            await adapter.capture(Capture(operation_id(), other.reference, partly.gateway_id, Money.of(7, "KZT")))
+            await world.index_catches_up()
+
+            assert isinstance(refund, Approved), refund
+            assert isinstance(outcome, Unknown), outcome
+            assert approved.approval_code
+            assert world.authorizations(lost.reference) == 0
+            assert (world.captured(command.reference), world.refunded(command.reference)) == (AMOUNT.minor, 5)
+            assert (world.captured(other.reference), world.held(other.reference)) == (7, 0)
+        finally:
+            await adapter.close()
+
+
+@pytest.mark.parametrize("algorithm", list(MacAlgorithm))
+async def test_messages_are_authenticated_both_ways(database: Database, algorithm: MacAlgorithm) -> None:
+    suite = AdapterSuite()
+    key = bytes(range(16))
+    module = SoftwareModule()
+    module.load("mac", Cipher.AES if algorithm is MacAlgorithm.CMAC else Cipher.TDES, key)
+    async with Iso8583Host(HostConfiguration(mac=HostMac(key, algorithm))) as host:
+        world = HostWorld(host, database)
+        adapter = adapter_of(world, authentication=MessageAuthentication(module, "mac", algorithm))
+        wrong = SoftwareModule()
+        wrong.load("mac", Cipher.AES if algorithm is MacAlgorithm.CMAC else Cipher.TDES, bytes(16))
+        stranger = adapter_of(
+            world, authentication=MessageAuthentication(wrong, "mac", algorithm), session=Session(None, None, None)
+        )
+        world.adapters.remove(stranger)
+        await adapter.open()
+        await stranger.open()
+        try:
+            command, _, _ = await suite.captured(adapter, world)
+            refused = await stranger.authorize(suite.command(world))
+
+            assert world.captured(command.reference) == AMOUNT.minor
+            assert isinstance(refused, Unknown), refused
+        finally:
+            await adapter.close()
+            await stranger.close()
+
+
+async def test_an_answer_with_a_wrong_code_is_not_believed(database: Database) -> None:
+    suite = AdapterSuite()
+    key = bytes(range(16))
+    module = SoftwareModule()
+    module.load("mac", Cipher.TDES, key)
+    async with Iso8583Host(HostConfiguration(mac=HostMac(key, response_key=bytes(16)))) as host:
+        world = HostWorld(host, database)
+        adapter = adapter_of(
+            world, authentication=MessageAuthentication(module, "mac"), session=Session(None, None, None)
+        )
+        await adapter.open()
+        outcome = await adapter.authorize(suite.command(world))
+        await adapter.close()
+
+        assert isinstance(outcome, Unknown), outcome
+        assert adapter.link.status.counters.unreadable >= 1
+
+
+@pytest.mark.parametrize("name", ["unionpay_pos", "ipm_ascii"])
+def test_a_layout_that_cannot_carry_payments_is_refused(name: str) -> None:
+    with pytest.raises(LayoutUnfitError):
+        Wording(layout(name), MERCHANT)
