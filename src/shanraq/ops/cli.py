@@ -386,23 +386,57 @@ def retry(queued_id: int, *, data_dir: DataDir = None, database_url: DatabaseUrl
     console.print(f"{queued_id} is in the queue again")
 
 
-Spec = Annotated[str, Parameter(help="A layout by name (see `shanraq iso8583 specs`) or the file of your own.")]
+Spec = Annotated[
+    str,
+    Parameter(
+        help="A layout by name (see `shanraq iso8583 specs`) or a file: your own, or one of moov, jPOS, pyiso8583."
+    ),
+]
 CheckedTo = Annotated[Level, Parameter(help="How deep to check: structure, content (character classes), semantic.")]
 
 
 @iso.command
-def decode(*, spec: Spec, raw: bool = False, level: CheckedTo = Level.CONTENT) -> None:
+def decode(
+    *,
+    spec: Spec,
+    raw: bool = False,
+    level: CheckedTo = Level.CONTENT,
+    file: Path | None = None,
+    form: Annotated[Literal["hex", "vbs", "1014"], Parameter(name="--format")] = "hex",
+) -> None:
     """Read messages in hex; print each as one JSON object: {"mti", "header", "fields", "parts"}, or {"error"}.
 
     Parameters
     ----------
     raw
         Show card numbers, tracks and PIN blocks as they are. Without it they are masked at every depth.
+    file
+        Read this file instead of standard input.
+    form
+        hex: one message a line. vbs, 1014: a file of records, as Mastercard clearing (IPM) has them; it needs --file. What is
+        wrong with the file itself is the last line, {"file_error"}, and the exit code 1.
     """
-    from shanraq.ops.iso8583 import decode_lines
+    from shanraq.ops.iso8583 import decode_file, decode_lines
 
-    for found in decode_lines(sys.stdin.buffer, _codec(spec), level, raw=raw):
-        sys.stdout.buffer.write(msgspec.json.encode(found) + b"\n")
+    codec = _codec(spec)
+    if file is None and form != "hex":
+        console.print(f"[bold red]error[/] --format {form} needs --file")
+        sys.exit(1)
+    broken = False
+    try:
+        if file is None:
+            messages = decode_lines(sys.stdin.buffer, codec, level, raw=raw)
+        elif form == "hex":
+            messages = decode_lines(file.read_bytes().splitlines(), codec, level, raw=raw)
+        else:
+            messages = decode_file(file, form, codec, level, raw=raw)
+        for found in messages:
+            broken = broken or "file_error" in found
+            sys.stdout.buffer.write(msgspec.json.encode(found) + b"\n")
+    except OSError as error:
+        console.print(f"[bold red]error[/] {escape(str(error))}")
+        sys.exit(1)
+    sys.exit(1 if broken else 0)
 
 
 @iso.command
@@ -422,6 +456,86 @@ def describe(*, spec: Spec) -> None:
     codec = _codec(spec)
     right = [show(line, codec, Console(highlight=False)) for line in sys.stdin.buffer if line.strip()]
     sys.exit(0 if all(right) else 1)
+
+
+@iso.command
+def check(*, spec: Spec, rules: str) -> None:
+    """Check messages in hex against rules; print for each {"mti", "findings": [{"code", "field", "expected"}]}, or {"error"}.
+
+    Ends with 1 if anything was found.
+
+    Parameters
+    ----------
+    rules
+        Rules by name (see `shanraq iso8583 rules`) or the file of your own.
+    """
+    from shanraq.ops.iso8583 import check_lines, find_rules
+    from shanraq.standards.iso8583 import LayoutError
+
+    codec = _codec(spec)
+    try:
+        wanted = find_rules(rules)
+    except LayoutError as error:
+        console.print(f"[bold red]error[/] {escape(str(error))}")
+        sys.exit(1)
+    right = True
+    for found in check_lines(sys.stdin.buffer, codec, wanted):
+        right = right and found.get("findings") == []
+        sys.stdout.buffer.write(msgspec.json.encode(found) + b"\n")
+    sys.exit(0 if right else 1)
+
+
+@iso.command(name="rules")
+def rules_(name: str | None = None) -> None:
+    """List the rules that come with the platform, or print a set as JSON, to begin your own from.
+
+    Parameters
+    ----------
+    name
+        The rules to print.
+    """
+    from shanraq.ops.iso8583 import find_rules
+    from shanraq.standards.iso8583 import LayoutError
+    from shanraq.standards.iso8583.rules import rule_set, rule_set_names
+
+    if name is not None:
+        try:
+            sys.stdout.buffer.write(find_rules(name).to_json() + b"\n")
+        except LayoutError as error:
+            console.print(f"[bold red]error[/] {escape(str(error))}")
+            sys.exit(1)
+        return
+    for known in rule_set_names():
+        sys.stdout.write(f"{known:12} {rule_set(known).title}\n")
+
+
+@iso.command
+def convert(spec: str, *, to: Literal["shanraq", "moov", "jpos", "pyiso8583"], strict: bool = False) -> None:
+    """Print a specification in another format. What is not the same afterwards is listed on standard error.
+
+    Parameters
+    ----------
+    spec
+        A layout by name, or a file in any of the formats; which one shows in its content.
+    to
+        The format to print.
+    strict
+        Print nothing and end with 1 if anything would be lost.
+    """
+    from shanraq.ops.iso8583 import convert_specification
+    from shanraq.standards.iso8583 import LayoutError
+
+    try:
+        converted = convert_specification(spec, to)
+    except (LayoutError, OSError) as error:
+        console.print(f"[bold red]error[/] {escape(str(error))}")
+        sys.exit(1)
+    for note in converted.notes:
+        console.print(escape(str(note)), soft_wrap=True)
+    if strict and converted.losses:
+        console.print(f"[bold red]error[/] {len(converted.losses)} losses; without --strict it is printed all the same")
+        sys.exit(1)
+    sys.stdout.write(converted.text)
 
 
 @iso.command
@@ -457,8 +571,8 @@ def _codec(spec: str) -> Codec:
     from shanraq.standards.iso8583 import LayoutError
 
     try:
-        return find_codec(spec)
-    except LayoutError as error:
+        return find_codec(spec, lambda loss: console.print(escape(str(loss)), soft_wrap=True))
+    except (LayoutError, OSError) as error:
         console.print(f"[bold red]error[/] {escape(str(error))}")
         sys.exit(1)
 

@@ -13,6 +13,16 @@ from rich.text import Text
 
 from shanraq.standards import iso8583
 from shanraq.standards.iso8583.doctor import Reading, diagnose
+from shanraq.standards.iso8583.files import FileFormat, read_records
+from shanraq.standards.iso8583.formats import (
+    Exported,
+    Imported,
+    Note,
+    SpecificationFormat,
+    export_layout,
+    import_layout,
+)
+from shanraq.standards.iso8583.rules import Rules, check_rules, rule_set, rule_set_names
 
 _CLASSES: Final = {
     "1": "authorization", "2": "financial", "3": "file action", "4": "reversal or chargeback", "5": "reconciliation",
@@ -28,15 +38,86 @@ _ORIGINS: Final = {
 _EDITIONS: Final = {"0": "1987", "1": "1993", "2": "2003", "8": "national", "9": "private"}
 
 
-def find_codec(spec: str) -> iso8583.Codec:
-    """Return the codec of a layout by its name or the path of its file; raise LayoutError."""
+def find_codec(spec: str, on_loss: Callable[[Note], None] = lambda loss: None) -> iso8583.Codec:
+    """Return the codec of a layout by its name or the path of its file, in our format or a foreign one; raise LayoutError.
+
+    `on_loss` is told what a foreign specification says that a layout cannot.
+    """
     if spec in iso8583.layout_names():
         return iso8583.codec(spec)
+    imported = find_specification(spec)
+    for loss in imported.losses:
+        on_loss(loss)
+    return iso8583.Codec(imported.layout)
+
+
+def find_specification(spec: str) -> Imported:
+    """Return a layout by its name or the path of its file, with notes of what did not come along; raise LayoutError."""
+    if spec in iso8583.layout_names():
+        return Imported(iso8583.layout(spec), ())
     path = Path(spec)
     if not path.is_file():
         names = ", ".join(iso8583.layout_names())
         raise iso8583.LayoutError(f"{spec!r} is neither a layout nor a file; layouts: {names}")
-    return iso8583.Codec(iso8583.Layout.from_json(path.read_bytes()))
+    return import_layout(path.read_bytes(), layout_id=path.stem)
+
+
+def convert_specification(spec: str, form: SpecificationFormat) -> Exported:
+    """Return a specification in another format; its notes name every difference, on the way in and out. Raises LayoutError."""
+    imported = find_specification(spec)
+    exported = export_layout(imported.layout, form)
+    return Exported(exported.text, imported.notes + exported.notes)
+
+
+def find_rules(name: str) -> Rules:
+    """Return rules by their name or the path of their file; raise LayoutError."""
+    if name in rule_set_names():
+        return rule_set(name)
+    path = Path(name)
+    if not path.is_file():
+        raise iso8583.LayoutError(
+            f"{name!r} is neither a set of rules nor a file; rules: {', '.join(rule_set_names())}"
+        )
+    return Rules.from_json(path.read_bytes())
+
+
+def check_lines(lines: Iterable[bytes], codec: iso8583.Codec, rules: Rules) -> Iterator[dict[str, Any]]:
+    """Yield for each line of hex the message's type and what does not hold by the rules, or its error."""
+
+    def check(line: bytes) -> dict[str, Any]:
+        message = codec.decode(_from_hex(line))
+        found = [
+            {"code": finding.code, "field": finding.field, "expected": finding.expected}
+            for finding in check_rules(message, rules)
+        ]
+        return {"mti": message.mti, "findings": found}
+
+    return _each(lines, check)
+
+
+def decode_file(
+    path: Path, form: FileFormat, codec: iso8583.Codec, level: iso8583.Level, *, raw: bool
+) -> Iterator[dict[str, Any]]:
+    """Yield for each record of a file the message, masked unless `raw`, or its error; last the error of the file, if any."""
+
+    def decode(record: bytes) -> dict[str, Any]:
+        message = codec.decode(record, level)
+        return message.to_dict() if raw else message.masked()
+
+    with path.open("rb") as file:
+        records = read_records(file, form)
+        while True:
+            try:
+                record = next(records, None)
+            except iso8583.Iso8583Error as error:
+                yield {"file_error": error_as_json(error)}
+                return
+            if record is None:
+                return
+            try:
+                yield decode(record)
+            except iso8583.Iso8583Error as error:
+                yield {"error": error_as_json(error)}
 
 
 def decode_lines(

@@ -14,10 +14,13 @@ from shanraq.standards.iso8583.errors import LayoutError
 
 SCHEMA = "iso8583-layout/1"
 MAP_BITS = 64
+DBM_ELEMENTS_LIMIT = 126  # sixteen continuation words: 15 elements, 15 times 7, 6
+_BITMAP_BYTES_LIMIT = 32
 
 TextEncoding: TypeAlias = Literal["ascii", "latin1", "ebcdic"]
 Encoding: TypeAlias = Literal["ascii", "latin1", "ebcdic", "bcd", "sign_bcd", "raw", "hex_ascii"]
 Unit: TypeAlias = Literal["characters", "digits", "bytes"]
+Edition: TypeAlias = Literal["1987", "1993", "2003", "2023"]
 ContentClass: TypeAlias = Literal["n", "a", "an", "anp", "ans", "ns", "z", "b", "x+n"]
 
 
@@ -109,11 +112,16 @@ class Bitmapped(_Strict, frozen=True, tag_field="kind", tag="bitmapped"):
 
 
 class Datasets(_Strict, frozen=True, tag_field="kind", tag="datasets"):
-    """Datasets: an id, a binary length, then `content`."""
+    """Datasets: an id, a binary length, then `content`.
+
+    With `dbm` they are those of ISO 8583:2023: from id 71 (hex) on the content is a data bitmap and the elements it announces,
+    of which `dbm` has the definitions; without any, such content stays hex.
+    """
 
     id_bytes: int
     length_bytes: int
     content: BerTlv
+    dbm: dict[int, Field] | None = None
 
 
 Parts: TypeAlias = BerTlv | Positional | Delimited | Tagged | Bitmapped | Datasets
@@ -172,7 +180,7 @@ class Layout(_Strict, frozen=True):
     schema: Literal["iso8583-layout/1"]
     id: str
     title: str
-    iso_version: Literal["1987", "1993", "2003"]
+    iso_version: Edition
     mti: Mti
     bitmap: Bitmap
     fields: dict[int, Field]
@@ -231,10 +239,24 @@ def _check_field(layout: Layout, field: Field, place: str) -> None:
     else:
         _must(length.max > 0, place, "has no size")
         _check_prefix(length.prefix, place)
-    if isinstance(field.parts, Bitmapped):
-        for number, element in field.parts.elements.items():
-            _must(1 <= number <= field.parts.bitmap_bytes * 8, f"{place}.{number}", "lies outside of the bitmap")
-            _check_field(layout, element, f"{place}.{number}")
+    match field.parts:
+        case Bitmapped(bitmap_bytes=size, elements=elements):
+            _must(1 <= size <= _BITMAP_BYTES_LIMIT, place, f"a bitmap has 1 to {_BITMAP_BYTES_LIMIT} bytes")
+            for number, element in elements.items():
+                _must(1 <= number <= size * 8, f"{place}.{number}", "lies outside of the bitmap")
+                _check_field(layout, element, f"{place}.{number}")
+        case Datasets(id_bytes=id_bytes, length_bytes=length_bytes, dbm=dbm):
+            _must(1 <= id_bytes <= 4 and 1 <= length_bytes <= 4, place, "id and length of a dataset have 1 to 4 bytes")
+            _must(
+                dbm is None or (id_bytes, length_bytes) == (1, 2),
+                place,
+                "datasets with dbm have id 1 and length 2 bytes",
+            )
+            for number, element in (dbm or {}).items():
+                _must(1 <= number <= DBM_ELEMENTS_LIMIT, f"{place}.{number}", "lies outside of the data bitmap")
+                _check_field(layout, element, f"{place}.{number}")
+        case _:
+            pass
 
 
 def _check_prefix(prefix: Prefix, place: str) -> None:

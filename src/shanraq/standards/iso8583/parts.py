@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final, NamedTuple
 
 from shanraq.standards.iso8583.errors import Iso8583Error, truncated
 from shanraq.standards.iso8583.layout import (
+    DBM_ELEMENTS_LIMIT,
     BerTlv,
     Bitmapped,
     Datasets,
@@ -22,10 +23,13 @@ from shanraq.standards.iso8583.layout import (
     Positional,
     Tagged,
 )
-from shanraq.standards.iso8583.wire import page_of, reader_of, writer_of
+from shanraq.standards.iso8583.wire import Reader, Writer, page_of, reader_of, writer_of
 
 _TAG_BYTES_LIMIT = 3
 _DEPTH_LIMIT = 16
+_FIRST_DBM: Final = 0x71
+_WORD_BITS: Final = 16
+_NEXT_WORD_BITS: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +99,7 @@ def _join(parts: Parts, value: Any, place: Place) -> bytes:
             case Datasets():
                 return b"".join(
                     bytes.fromhex(dataset["id"]).rjust(parts.id_bytes, b"\x00")
-                    + len(body := _join_tlv(dataset["items"], place)).to_bytes(parts.length_bytes, "big")
+                    + len(body := _join_dataset(parts, dataset, place)).to_bytes(parts.length_bytes, "big")
                     + body
                     for dataset in value
                 )
@@ -220,14 +224,93 @@ def _split_datasets(parts: Datasets, data: bytes, place: Place) -> list[dict[str
     at = 0
     while at < len(data):
         name = _take(data, at, parts.id_bytes, place).hex().upper()
-        at += parts.id_bytes
         inner = place.within(name, 0)
+        if parts.dbm is not None and name in ("00", "FF"):
+            raise Iso8583Error(
+                "bad_tag", place.path, place.at(at), "a dataset has an id from 01 to FE", expected="01 to FE"
+            )
+        at += parts.id_bytes
         size = int.from_bytes(_take(data, at, parts.length_bytes, inner), "big")
+        if parts.dbm is not None and not size:
+            raise Iso8583Error(
+                "bad_length", inner.path, place.at(at), "a dataset is never empty", expected="1 byte or more"
+            )
         at += parts.length_bytes
         body = _take(data, at, size, inner)
-        found.append({"id": name, "items": _split_tlv(body, place.within(name, at))})
+        found.append(_split_dataset(parts, name, body, place.within(name, at)))
         at += size
     return found
+
+
+def _split_dataset(parts: Datasets, name: str, body: bytes, place: Place) -> dict[str, Any]:
+    if parts.dbm is None:
+        return {"id": name, "items": _split_tlv(body, place)}
+    if int(name, 16) < _FIRST_DBM:
+        return {"id": name, "format": "tlv", "items": _split_tlv(body, place)}
+    if not parts.dbm:
+        return {"id": name, "format": "hex", "content": body.hex().upper()}
+    return {"id": name, "format": "dbm", **_split_dbm(parts.dbm, body, place)}
+
+
+def _join_dataset(parts: Datasets, dataset: Mapping[str, Any], place: Place) -> bytes:
+    if parts.dbm is None or int(dataset["id"], 16) < _FIRST_DBM:
+        return _join_tlv(dataset["items"], place)
+    if not parts.dbm:
+        return bytes.fromhex(dataset["content"])
+    return _join_dbm(parts.dbm, dataset, place.within(str(dataset["id"]), 0))
+
+
+# The data bitmap of ISO 8583:2023: a word of 16 bits, then words of 8. The first bit of each says that another follows, the
+# last bit of the last that BER-TLV follows the elements; all others number the elements from 1.
+
+
+def _split_dbm(elements: dict[int, Field], data: bytes, place: Place) -> dict[str, Any]:
+    numbers: list[int] = []
+    at, base, width = 0, 0, _WORD_BITS
+    while True:
+        word = int.from_bytes(_take(data, at, width // 8, place), "big")
+        more = bool(word >> (width - 1))
+        numbers += [base + bit for bit in range(1, width if more else width - 1) if word >> (width - 1 - bit) & 1]
+        at += width // 8
+        if not more:
+            break
+        base += width - 1
+        width = _NEXT_WORD_BITS
+        if base >= DBM_ELEMENTS_LIMIT:
+            raise Iso8583Error("bad_bitmap", place.path, place.at(0), "the data bitmap has too many words")
+    items, at = _read_elements(elements, numbers, data, at, place)
+    found: dict[str, Any] = {"elements": items}
+    if not word & 1:
+        _ends(data, at, place)
+        return found
+    if at == len(data):
+        raise truncated(place.path, place.at(at), 1, 0)
+    rest = Place(place.path, place.at(at), place.scale, place.encoding, place.code_page)
+    found["items"] = _split_tlv(data[at:], rest)
+    return found
+
+
+def _join_dbm(elements: dict[int, Field], dataset: Mapping[str, Any], place: Place) -> bytes:
+    numbers, body = _write_elements(elements, dataset["elements"], place)
+    last = max(numbers, default=0)
+    bits = _WORD_BITS - 2
+    while bits < last:
+        bits += _NEXT_WORD_BITS - 1
+    words, base, width = b"", 0, _WORD_BITS
+    while True:
+        more = base + width - 2 < bits
+        most = base + width - (1 if more else 2)
+        word = sum(1 << (width - 1 - (number - base)) for number in numbers if base < number <= most)
+        if more:
+            word |= 1 << (width - 1)
+        elif "items" in dataset:
+            word |= 1
+        words += word.to_bytes(width // 8, "big")
+        if not more:
+            break
+        base += width - 1
+        width = _NEXT_WORD_BITS
+    return words + body + (_join_tlv(dataset["items"], place) if "items" in dataset else b"")
 
 
 # Pieces of fixed size
@@ -267,6 +350,66 @@ def _join_pieces(pieces: Sequence[Piece], value: Mapping[str, str], place: Place
 # A bitmap and what it announces
 
 
+class _Prepared(NamedTuple):
+    """Readers and writers of sub-elements; `elements` keeps alive what its place in the table is named by."""
+
+    elements: dict[int, Field]
+    readers: dict[int, Reader]
+    writers: dict[int, Writer]
+
+
+_PREPARED_LIMIT: Final = 1024
+_prepared: dict[tuple[int, str | None], _Prepared] = {}
+
+
+def _prepare(elements: dict[int, Field], code_page: str | None) -> _Prepared:
+    """Return the readers and writers of sub-elements, made once: building them costs more than reading with them."""
+    key = (id(elements), code_page)
+    found = _prepared.get(key)
+    if found is None:
+        if len(_prepared) >= _PREPARED_LIMIT:
+            _prepared.clear()
+        found = _prepared[key] = _Prepared(
+            elements,
+            {number: reader_of(field, str(number), code_page) for number, field in elements.items()},
+            {number: writer_of(field, str(number), code_page) for number, field in elements.items()},
+        )
+    return found
+
+
+def _read_elements(
+    elements: dict[int, Field], numbers: Iterable[int], data: bytes, at: int, place: Place
+) -> tuple[dict[str, str], int]:
+    readers = _prepare(elements, place.code_page).readers
+    items: dict[str, str] = {}
+    for number in numbers:
+        read = readers.get(number)
+        if read is None:
+            raise Iso8583Error("unknown_field", f"{place.path}.{number}", place.at(at), "is not in the layout")
+        try:
+            items[str(number)], _, at = read(data, at, len(data))
+        except Iso8583Error as error:
+            error.field, error.offset = f"{place.path}.{error.field}", place.at(error.offset)
+            raise
+    return items, at
+
+
+def _write_elements(elements: dict[int, Field], given: Mapping[str, str], place: Place) -> tuple[list[int], bytes]:
+    writers = _prepare(elements, place.code_page).writers
+    items = {int(number): text for number, text in given.items()}
+    body = b""
+    for number in sorted(items):
+        write = writers.get(number)
+        if write is None:
+            raise Iso8583Error("unknown_field", f"{place.path}.{number}", -1, "is not in the layout")
+        try:
+            body += write(items[number])
+        except Iso8583Error as error:
+            error.field = f"{place.path}.{error.field}"
+            raise
+    return sorted(items), body
+
+
 def _split_bitmapped(parts: Bitmapped, data: bytes, place: Place) -> dict[str, Any]:
     found: dict[str, Any] = {}
     at = 0
@@ -276,35 +419,17 @@ def _split_bitmapped(parts: Bitmapped, data: bytes, place: Place) -> dict[str, A
         found["lead"], at = _split_pieces(parts.lead, data, at, place, optional=False)
     bits = int.from_bytes(_take(data, at, parts.bitmap_bytes, place), "big")
     at += parts.bitmap_bytes
-    items: dict[str, str] = {}
     width = parts.bitmap_bytes * 8
-    for number in range(1, width + 1):
-        if not bits >> (width - number) & 1:
-            continue
-        path = f"{place.path}.{number}"
-        field = parts.elements.get(number)
-        if field is None:
-            raise Iso8583Error("unknown_field", path, place.at(at), "is not in the layout")
-        try:
-            items[str(number)], _, at = reader_of(field, path, place.code_page)(data, at, len(data))
-        except Iso8583Error as error:
-            error.offset = place.at(error.offset)
-            raise
+    numbers = [number for number in range(1, width + 1) if bits >> (width - number) & 1]
+    found["items"], at = _read_elements(parts.elements, numbers, data, at, place)
     _ends(data, at, place)
-    found["items"] = items
     return found
 
 
 def _join_bitmapped(parts: Bitmapped, value: Mapping[str, Any], place: Place) -> bytes:
-    items = {int(number): text for number, text in value["items"].items()}
     lead = _join_pieces(parts.lead, value.get("lead", {}), place)
-    bits, body = 0, b""
-    for number in sorted(items):
-        path = f"{place.path}.{number}"
-        if number not in parts.elements:
-            raise Iso8583Error("unknown_field", path, -1, "is not in the layout")
-        bits |= 1 << (parts.bitmap_bytes * 8 - number)
-        body += writer_of(parts.elements[number], path, place.code_page)(items[number])
+    numbers, body = _write_elements(parts.elements, value["items"], place)
+    bits = sum(1 << (parts.bitmap_bytes * 8 - number) for number in numbers)
     return lead + bits.to_bytes(parts.bitmap_bytes, "big") + body
 
 
