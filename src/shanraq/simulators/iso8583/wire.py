@@ -71,9 +71,10 @@ class Wire:
         self._exchange_stations(response)
         for _ in range(len(response.fields)):
             try:
+                self.codec.check(response)
                 return self.encode(response)
             except Iso8583Error as error:
-                # What could not be read need not be possible to write: it is left out.
+                # What was wrong in the request must not make the answer unreadable too: it is left out.
                 if not error.field.isdigit() or response.fields.pop(int(error.field), None) is None:
                     return None
         return None
