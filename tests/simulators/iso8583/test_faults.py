@@ -378,3 +378,24 @@ def test_a_rules_file_that_is_no_json_or_has_a_foreign_code_is_refused(tmp_path:
         load_rules(file)
     with pytest.raises(ValueError, match="response code"):
         Iso8583Host(HostConfiguration(rules=parse_rules([{"then": {"response_code": "ABC"}}])))
+
+
+# The document.
+
+DOCUMENT = Path(__file__).parents[3] / "docs" / "iso8583-simulator.md"
+
+
+def test_the_document_tells_every_trigger_and_fault_as_it_is() -> None:
+    text = DOCUMENT.read_text()
+    for number, name in CARD_TRIGGERS.items():
+        amount = f"| {AMOUNT_BASE + int(number)} |" if name and not name.endswith("N7") else "| |"
+        cards = " | ".join(trigger_card(number, prefix) for prefix in BRAND_PREFIXES)
+        assert f"| {cards} {amount} `{name or 'approved'}` |" in text
+    for name in FAULTS:
+        assert f"`{name}" in text
+
+
+def test_the_rules_of_the_document_are_rules() -> None:
+    example = DOCUMENT.read_text().partition("```json\n")[2].partition("```")[0]
+
+    assert len(parse_rules(json.loads(example))) == 5

@@ -259,6 +259,21 @@ async def test_a_wrong_or_missing_code_is_never_a_decline(on_failure: Literal["d
         await acquirer.close()
 
 
+async def test_sessions_may_come_without_a_code_but_not_with_a_wrong_one() -> None:
+    mac = HostMac(KEY)
+    async with Iso8583Host(HostConfiguration(mac=mac)) as host:
+        acquirer = await Acquirer.connect(host)
+        echo = acquirer.session("301")
+
+        assert 128 not in (await acquirer.say(echo)).fields
+        assert 128 in (await acquirer.say(sealed(acquirer, echo, mac))).fields
+        acquirer.tell(Message("0800", echo.fields | {128: "0" * 16}))
+        assert await acquirer.is_silent()
+        host.send_echo()
+        assert 128 not in (await acquirer.hear()).fields
+        await acquirer.close()
+
+
 async def test_answers_may_have_a_key_of_their_own() -> None:
     mac = HostMac(KEY, response_key=KEY[::-1])
     async with Iso8583Host(HostConfiguration(mac=mac)) as host:
