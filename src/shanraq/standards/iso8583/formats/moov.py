@@ -131,6 +131,8 @@ def _element(spec: Plain, number: int, place: str, draft: Draft, depth: int = 0)
     length = _length(spec, encoding, place, draft)
     if length is None:
         return None
+    if encoding == "hex_ascii" and length["kind"] == "variable":
+        draft.remark(place, "its length counts bytes, not hex digits")
     _remark_padding(spec, kind, encoding, place, draft)
     content = content_of(number, encoding, numeric=kind == "Numeric")
     if kind.startswith("Track") and content != "b":
