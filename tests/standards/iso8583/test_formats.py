@@ -108,6 +108,22 @@ def test_what_moov_does_otherwise_is_remarked() -> None:
     assert remarks == {("4", "remark"), ("42", "remark"), ("48", "remark"), ("48.02", "remark"), ("55", "remark")}
 
 
+def test_a_mapping_as_yaml_gives_it_is_read_alike() -> None:
+    def numbered(value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        return {
+            int(name) if str(int(name) if name.isdigit() else "") == name else name: numbered(part)
+            for name, part in value.items()
+        }
+
+    assert import_moov(numbered(MOOV)) == import_moov(json.dumps(MOOV))
+    with pytest.raises(LayoutError, match="comes twice"):
+        import_moov({"fields": {2: {}, "2": {}}})
+    with pytest.raises(LayoutError, match="mapping"):
+        import_moov({None: {}})  # type: ignore[dict-item]
+
+
 @pytest.mark.parametrize(
     ("bitmap", "maps"),
     [

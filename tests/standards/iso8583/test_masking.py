@@ -175,6 +175,15 @@ def test_verification_data_of_2003_are_hidden_as_a_whole(layout: str, parts: Any
     assert "050000" not in json.dumps(shown)
 
 
+@pytest.mark.parametrize("number", [34, 51])
+def test_data_of_the_customer_are_hidden_as_a_whole(number: int) -> None:
+    codec = iso8583.codec("iso2023b")
+    parts = [{"id": "71", "format": "hex", "content": b"Aigerim".hex().upper()}]
+    shown = json.dumps(codec.decode(codec.encode(Message("2100", parts={number: parts}))).masked())
+
+    assert b"Aigerim".hex().upper() not in shown
+
+
 def test_the_currency_of_1987_is_no_verification_value() -> None:
     assert Message("0100", {49: "398"}).masked()["fields"]["49"] == "398"
 

@@ -196,6 +196,8 @@ class Layout(_Strict, frozen=True):
             layout = msgspec.json.decode(text, type=cls)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise LayoutError(str(error)) from None
+        except RecursionError:
+            raise LayoutError("fields: parts are nested too deep") from None
         _check(layout)
         return layout
 

@@ -21,13 +21,13 @@ STAR: Final = "*"
 _NUMBERS: Final = frozenset((2, 34))
 _TRACKS: Final = frozenset((35, 36, 45))
 _SECRETS: Final = frozenset((52,))
-# 2003 and later: 34 is electronic commerce data, 49 verification data (card verification value, billing address), 53 names
-# keys and card identification digits since 1993, 113 is private (its profile has a PIN block in it).
+# 2003 and later: 34 is electronic commerce data, 49 verification data (card verification value, billing address), 51 data of
+# the customer; 53 names keys and card identification digits since 1993; 113 is private (its profile has a PIN block in it).
 _NUMBERS_OF: Final = {"2": frozenset((2,))}
-_SECRETS_OF: Final = {"1": frozenset((52, 53)), "2": frozenset((34, 49, 52, 53, 113))}
+_SECRETS_OF: Final = {"1": frozenset((52, 53)), "2": frozenset((34, 49, 51, 52, 53, 113))}
 _SECRET_PARTS: Final = frozenset(("48.92",))
 """Parts by path: Mastercard DE48 sub-element 92 is the card validation code."""
-_SECRET_PARTS_OF: Final = {"2": frozenset(f"49.{number}" for number in range(1, 127))}
+_SECRET_PARTS_OF: Final = {"2": frozenset(("34.content", "49", "51", "113"))}
 _NUMBER_TAGS: Final = frozenset(("5A",))
 SENSITIVE_TAGS: Final = frozenset(("5A", "56", "57", "99", "5F20", "9F0B", "9F1F", "9F20", "9F6B"))
 """EMV tags with card number, tracks, PIN data, name or discretionary data."""
@@ -163,7 +163,7 @@ def _tag(tag: str, content: str) -> str:
 def _masked_parts(value: Any, known: list[str], path: str, hidden: frozenset[str]) -> Any:
     name = path.rpartition(".")[2]
     if isinstance(value, str):
-        if path in hidden:
+        if path in hidden or path.partition(".")[0] in hidden:
             return STAR * len(value)
         return _tag(name, value) if name in SENSITIVE_TAGS and "." in path else mask_text(value, known)
     if isinstance(value, dict):

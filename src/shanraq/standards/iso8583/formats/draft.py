@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
@@ -14,6 +15,7 @@ SIZE_LIMIT: Final = 4_000_000
 """Bytes of a foreign specification."""
 
 _MOST_MAPS: Final = 3
+_DEPTH_LIMIT: Final = 64
 _TRACKS: Final = frozenset((35, 36, 45))
 Plain = dict[str, Any]
 
@@ -84,11 +86,33 @@ def parse_json(text: bytes | str, what: str) -> Plain:
     return mapping(found, what)
 
 
+def plain_of(source: bytes | str | Mapping[str, Any], what: str) -> Plain:
+    """Return a specification, given as JSON or as the mapping it reads as; raise LayoutError."""
+    if isinstance(source, bytes | str):
+        return parse_json(source, what)
+    return mapping(_with_text_names(source, what), what)
+
+
 def mapping(value: Any, place: str) -> Plain:
     """Return a value that must be a mapping with texts as names; raise LayoutError."""
     if not isinstance(value, dict) or not all(isinstance(name, str) for name in value):
         raise LayoutError(f"{place}: must be a mapping")
     return value
+
+
+def _with_text_names(value: Any, place: str, depth: int = 0) -> Any:
+    """Return a value with the names of its mappings as text: YAML reads `2:` as a number. Raises LayoutError."""
+    if depth > _DEPTH_LIMIT:
+        raise LayoutError(f"{place}: more than {_DEPTH_LIMIT} levels")
+    if not isinstance(value, Mapping):
+        return value
+    named: Plain = {}
+    for name, part in value.items():
+        text = str(name) if isinstance(name, int) and not isinstance(name, bool) else name
+        if text in named:
+            raise LayoutError(f"{place}: {str(text)[:16]} comes twice")
+        named[text] = _with_text_names(part, place, depth + 1)
+    return named
 
 
 def text_at(plain: Plain, name: str, place: str, *, default: str | None = None) -> str:

@@ -24,7 +24,7 @@ from shanraq.standards.iso8583.formats.draft import (
     fixed,
     mapping,
     number_of,
-    parse_json,
+    plain_of,
     size_at,
     text_at,
     variable,
@@ -61,7 +61,7 @@ def import_moov(
     source: bytes | str | Mapping[str, Any], *, layout_id: str = "moov", iso_version: Edition = "1987"
 ) -> Imported:
     """Read a specification of moov; raise LayoutError naming the place for what is none."""
-    plain = parse_json(source, "moov") if isinstance(source, bytes | str) else mapping(dict(source), "moov")
+    plain = plain_of(source, "moov")
     fields = mapping(plain.get("fields"), "fields")
     draft = Draft(layout_id, text_at(plain, "name", "moov", default=layout_id), iso_version)
     numbered = {number_of(str(name), "fields"): mapping(spec, f"fields.{name}") for name, spec in fields.items()}
@@ -131,6 +131,8 @@ def _element(spec: Plain, number: int, place: str, draft: Draft, depth: int = 0)
     length = _length(spec, encoding, place, draft)
     if length is None:
         return None
+    if encoding == "hex_ascii" and length["kind"] == "variable":
+        draft.remark(place, "its length counts bytes, not hex digits")
     _remark_padding(spec, kind, encoding, place, draft)
     content = content_of(number, encoding, numeric=kind == "Numeric")
     if kind.startswith("Track") and content != "b":

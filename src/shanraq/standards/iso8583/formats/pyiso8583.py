@@ -23,7 +23,7 @@ from shanraq.standards.iso8583.formats.draft import (
     fixed,
     mapping,
     number_of,
-    parse_json,
+    plain_of,
     size_at,
     text_at,
     variable,
@@ -44,7 +44,7 @@ def import_pyiso8583(
     source: bytes | str | Mapping[str, Any], *, layout_id: str = "pyiso8583", iso_version: Edition = "1987"
 ) -> Imported:
     """Read a specification of pyiso8583; raise LayoutError naming the place for what is none."""
-    plain = parse_json(source, "pyiso8583") if isinstance(source, bytes | str) else mapping(dict(source), "pyiso8583")
+    plain = plain_of(source, "pyiso8583")
     spec = {name: mapping(value, name) for name, value in plain.items()}
     for name in (_HEADER, _TYPE, _PRIMARY):
         if name not in spec:
