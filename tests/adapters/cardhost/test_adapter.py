@@ -38,7 +38,7 @@ from shanraq.payments.adapter import (
     Unknown,
 )
 from shanraq.simulators.iso8583 import HostConfiguration, HostMac, Iso8583Host, Standing, trigger_card
-from shanraq.standards.iso8583 import Codec, framing, layout
+from shanraq.standards.iso8583 import Codec, Message, framing, layout
 from shanraq.standards.iso8583.security import Cipher, MacAlgorithm, SoftwareModule
 from tests.conformance.adapter_suite import AMOUNT, AdapterSuite, lost_of, operation_id
 
@@ -260,6 +260,23 @@ class TestCardHost(AdapterSuite):
         assert waiting == 3
         assert [world.authorizations(command.reference) for command in commands] == [0, 0, 0]
         assert (await adapter.backlog()).waiting == 0
+
+    async def test_a_reversal_sent_again_is_marked_as_a_repeat_and_otherwise_the_same(self, database: Database) -> None:
+        seen: list[Message] = []
+        watched = HostConfiguration(observe=lambda way, message: seen.append(message) if way == "in" else None)
+        async with Iso8583Host(watched) as host:
+            world = HostWorld(host, database)
+            adapter = adapter_of(world)
+            await adapter.open()
+            world.lose_next_answer(processed=True)
+            await adapter.authorize(self.command(world))
+            host.fail_next("drop_before", count=2)
+            await world.index_catches_up()
+            await adapter.close()
+        reversals = [message for message in seen if message.mti[1] == "4"]
+
+        assert [message.mti for message in reversals] == ["0420", "0421", "0421"]
+        assert len({str(sorted(message.fields.items())) for message in reversals}) == 1
 
     async def test_a_reversal_the_host_refuses_waits_for_a_person(
         self, adapter: WatchedAdapter, world: HostWorld, database: Database
