@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -22,6 +23,7 @@ from shanraq.adapters.cardhost import (
     queue_again,
 )
 from shanraq.adapters.cardhost.wire import LayoutUnfitError
+from shanraq.core import log
 from shanraq.core.actor import SYSTEM
 from shanraq.core.crypto import Keyring
 from shanraq.core.db import Database
@@ -37,7 +39,7 @@ from shanraq.payments.adapter import (
     Reverse,
     Unknown,
 )
-from shanraq.simulators.iso8583 import HostConfiguration, HostMac, Iso8583Host, Standing, trigger_card
+from shanraq.simulators.iso8583 import FAULTS, HostConfiguration, HostMac, Iso8583Host, Standing, trigger_card
 from shanraq.standards.iso8583 import Codec, Message, framing, layout
 from shanraq.standards.iso8583.security import Cipher, MacAlgorithm, SoftwareModule
 from tests.conformance.adapter_suite import AMOUNT, AdapterSuite, lost_of, operation_id
@@ -463,6 +465,37 @@ async def test_an_answer_with_a_wrong_code_is_not_believed(database: Database) -
 
         assert isinstance(outcome, Unknown), outcome
         assert adapter.link.status.counters.unreadable >= 1
+
+
+async def test_a_card_number_gets_out_nowhere(database: Database) -> None:
+    suite = AdapterSuite()
+    canary = "4929000000007716"
+    shown = io.StringIO()
+    log.configure("debug", json=True, stream=shown)
+    try:
+        async with Iso8583Host(HostConfiguration(slow_seconds=0.1)) as host:
+            world = HostWorld(host, database, good_card=canary)
+            adapter = adapter_of(world)
+            await adapter.open()
+            for fault in (*FAULTS[:-1], "decline:05", "decline:30", "late:0.7"):
+                host.fail_next(fault)
+                outcome = await adapter.authorize(suite.command(world))
+                shown.write(f"{outcome!r} {adapter!r} {adapter.link!r} {adapter.link.status!r}\n")
+            unwritable = replace(suite.command(world), amount=Money.of(1, "KZT"))
+            shown.write(
+                repr(await adapter.authorize(replace(unwritable, card=replace(unwritable.card, expiry_month=100))))
+            )
+            await world.index_catches_up()
+            async with database.begin(SYSTEM) as tx:
+                shown.write(repr(await list_queue(tx, 100)))
+            await adapter.close()
+    finally:
+        log.configure("error", json=True)
+
+    seen = shown.getvalue()
+    assert "card_host.no_answer" in seen and "link.unreadable" in seen and "card_host.delivered" in seen
+    for written in (canary, canary.encode().hex(), canary[6:]):
+        assert written not in seen
 
 
 @pytest.mark.parametrize("name", ["unionpay_pos", "ipm_ascii"])
