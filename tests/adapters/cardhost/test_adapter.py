@@ -355,6 +355,26 @@ class TestCardHost(AdapterSuite):
         assert world.authorizations(command.reference) == 0
         assert isinstance(await adapter.inquire(lost_of(command, OperationKind.AUTHORIZE)), NotFound)
 
+    async def test_an_answer_that_comes_after_the_reversal_was_queued_changes_nothing(
+        self, adapter: WatchedAdapter, world: HostWorld, database: Database
+    ) -> None:
+        other = adapter_of(world)
+        await other.open()
+        command = self.command(world)
+        world.host.fail_next("slow", seconds=0.4)
+        slow = asyncio.create_task(adapter.authorize(command))
+        await asyncio.sleep(0.1)
+        async with database.begin(SYSTEM) as tx:
+            # As if this process had been stopped for longer than an answer may take.
+            await tx.execute("UPDATE host_exchange SET deadline_at = now() - interval '1 second'")
+        await other.forward()
+        outcome = await slow
+        await world.index_catches_up()
+        await other.close()
+
+        assert isinstance(outcome, Unknown), outcome
+        assert (world.authorizations(command.reference), world.held(command.reference)) == (0, 0)
+
     async def test_card_numbers_are_kept_sealed_and_not_for_ever(
         self, adapter: WatchedAdapter, world: HostWorld, database: Database
     ) -> None:
