@@ -14,7 +14,7 @@ from shanraq.core.http import Request
 from shanraq.core.settings import CardHostSettings, InvalidSettingError, Settings, load
 from shanraq.ops.card_host import card_host
 from shanraq.ops.host_queue import read_queue, retry_queued
-from shanraq.ops.role import Role
+from shanraq.ops.role import USUAL_ROLES
 from shanraq.ops.serve import running
 from tests.flows.platform import Client, onboard
 
@@ -80,7 +80,7 @@ async def test_a_sandbox_pays_over_the_built_in_host(owner_dsn: str, tmp_path: P
     settings = Settings(
         database_url=owner_dsn, data_dir=str(tmp_path), port=0, unsafe=True, log_level="error", card_gateway="card_host"
     )
-    async with running(settings, frozenset(Role)) as now:
+    async with running(settings, USUAL_ROLES) as now:
         assert now.platform.host_simulator is not None
         client = Client.of(now.url, await onboard(now.platform.db, now.platform.keyring))
         _, account = await client.call("POST", "/v1/accounts", {"currency": "KZT"})

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from shanraq.core.settings import Settings
-from shanraq.ops.role import Role
+from shanraq.ops.role import USUAL_ROLES, Role
 from shanraq.ops.serve import AddressInUseError, running
 
 
@@ -20,7 +20,7 @@ async def test_a_start_that_fails_leaves_no_task_behind(owner_dsn: str, tmp_path
         )
 
         with pytest.raises(AddressInUseError):
-            async with running(settings, frozenset(Role)):
+            async with running(settings, USUAL_ROLES):
                 raise AssertionError("it cannot run there")
 
     assert asyncio.all_tasks() == before

@@ -45,6 +45,16 @@ class Currency:
             ) from None
 
     @classmethod
+    def numbered(cls, number: int, *, field: str = "currency") -> Currency:
+        """Return the currency of a numeric code (ISO 8583 DE49); raise UnknownCurrencyError naming `field`."""
+        try:
+            return _NUMBERED[number]
+        except KeyError:
+            raise UnknownCurrencyError(
+                f"{number:03d} is not an ISO 4217 number with minor units", field=field
+            ) from None
+
+    @classmethod
     def historic(cls, code: str) -> Currency:
         """Return a current or withdrawn currency, for reading history."""
         return _CURRENCIES.get(code) or _HISTORIC[code]
@@ -54,6 +64,7 @@ class Currency:
 
 
 _CURRENCIES: Final = {c: Currency(c, n, e) for c, (n, e) in ISO_4217.items() if e is not None}
+_NUMBERED: Final = {currency.number: currency for currency in _CURRENCIES.values()}
 _HISTORIC: Final = {c: Currency(c, n, e) for c, (n, e) in RETIRED.items() if e is not None}
 
 

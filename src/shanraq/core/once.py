@@ -205,6 +205,18 @@ async def refuse(db: Database, actor: Actor, request: Request, error: ShanraqErr
         return answer_of(found, request) if found is not None else None
 
 
+async def block(tx: Tx, operation: str, key: str, error: ShanraqError) -> bool:
+    """Refuse whatever may come under a key, unless something came already; tell whether nothing had."""
+    partner_id, environment = tx.actor.scope
+    return bool(
+        await tx.execute(
+            """INSERT INTO idempotency (partner_id, environment, operation, key, fingerprint, state, answer, created_at)
+               VALUES ($1, $2, $3, $4, '', 2, $5, $6) ON CONFLICT DO NOTHING""",
+            partner_id, environment, operation, key, _refusal(error), tx.now,
+        )
+    )  # fmt: skip
+
+
 async def perform(
     db: Database, actor: Actor, request: Request, kind: type[T], work: Callable[[Tx], Awaitable[T]]
 ) -> Given[T]:

@@ -81,6 +81,32 @@ class CardHostSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     mac_bytes: int = 8
 
 
+class SwitchSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The gateway of terminals: where it listens, and how messages are written and marked off there.
+
+    With `tls_ca_file` terminals must show a certificate of that authority. `mac_keys_file` holds a line `name key` in hex for
+    each key that terminals are registered with (in the sandbox: live keys belong into an HSM). Times are in seconds.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 8583
+    environment: Literal["sandbox", "live"] = "sandbox"
+    layout: str = "iso87_asciibin"
+    framing: str = "binary2"
+    tpdu: str = ""
+    connections: int = 1000
+    connections_per_address: int = 100
+    in_flight: int = 32
+    idle_seconds: float = 300.0
+    answer_seconds: float = 60.0
+    tls_certificate_file: str = ""
+    tls_key_file: str = ""
+    tls_ca_file: str = ""
+    mac_keys_file: str = ""
+    mac_algorithm: Literal["iso9797-1-alg1", "iso9797-1-alg3", "aes-cmac"] = "iso9797-1-alg3"
+    mac_bytes: int = 8
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """All settings of a process; names are the same in the TOML file and, as SHANRAQ_NAME, in the environment."""
 
@@ -122,6 +148,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """No addresses: no live payments over a card host."""
     card_gateway: Literal["visa", "card_host"] = "visa"
     """What takes new card payments where both are set up; payments under way stay where they began."""
+    switch: SwitchSettings = SwitchSettings()
+    """The gateway of terminals, which runs where its role (iso8583) is named."""
     unsafe: bool = False
     """Run on a PostgreSQL that may lose acknowledged commits (fsync off)."""
 

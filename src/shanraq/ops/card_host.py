@@ -16,7 +16,6 @@ from shanraq.adapters.cardhost import (
     Link,
     LinkConfiguration,
     Merchant,
-    MessageAuthentication,
     Session,
     Wording,
 )
@@ -25,9 +24,16 @@ from shanraq.core.crypto import Keyring
 from shanraq.core.db import Database
 from shanraq.core.errors import InvalidInputError
 from shanraq.core.settings import CardHostSettings, InvalidSettingError
+from shanraq.ops.wire import framing_setting, layout_setting
 from shanraq.simulators.iso8583 import Iso8583Host
-from shanraq.standards.iso8583 import Codec, FramingError, Layout, LayoutError, framing, layout, layout_names
-from shanraq.standards.iso8583.security import Cipher, MacAlgorithm, SecurityError, SoftwareModule
+from shanraq.standards.iso8583 import Codec, Layout
+from shanraq.standards.iso8583.security import (
+    Cipher,
+    MacAlgorithm,
+    MessageAuthentication,
+    SecurityError,
+    SoftwareModule,
+)
 
 _KEY_NAME: Final = "mac"
 
@@ -37,7 +43,7 @@ def card_host(name: str, settings: CardHostSettings, db: Database, keyring: Keyr
 
     Raises InvalidSettingError naming the setting.
     """
-    wire_layout = _layout(name, settings.layout)
+    wire_layout = layout_setting(name, settings.layout)
     merchant = Merchant(
         terminal_id=settings.terminal_id,
         acceptor_id=settings.acceptor_id,
@@ -55,7 +61,7 @@ def card_host(name: str, settings: CardHostSettings, db: Database, keyring: Keyr
         configuration = LinkConfiguration(
             name=name,
             addresses=tuple(_address(name, text) for text in settings.addresses),
-            framing=framing(settings.framing, tpdu=_hex(name, "tpdu", settings.tpdu)),
+            framing=framing_setting(name, settings.framing, settings.tpdu),
             connections=settings.connections,
             choice=Choice(settings.choice),
             matching_key=settings.matching_key,
@@ -70,8 +76,6 @@ def card_host(name: str, settings: CardHostSettings, db: Database, keyring: Keyr
         )
     except InvalidSettingError:
         raise
-    except FramingError as error:
-        raise InvalidSettingError(error.message, field=f"{name}.framing") from None
     except InvalidMatchingKeyError as error:
         raise InvalidSettingError(str(error), field=f"{name}.matching_key") from None
     except InvalidInputError as error:
@@ -85,19 +89,6 @@ def simulated(settings: CardHostSettings, host: Iso8583Host) -> CardHostSettings
     return msgspec.structs.replace(
         settings, addresses=(f"127.0.0.1:{host.port}",), layout=host.layout, framing=host.framing
     )
-
-
-def _layout(name: str, text: str) -> Layout:
-    try:
-        if text in layout_names():
-            return layout(text)
-        return Layout.from_json(Path(text).read_bytes())
-    except OSError:
-        raise InvalidSettingError(
-            f"{text!r} is neither a layout (see `shanraq iso8583 specs`) nor a file", field=f"{name}.layout"
-        ) from None
-    except LayoutError as error:
-        raise InvalidSettingError(str(error), field=f"{name}.layout") from None
 
 
 def _session(name: str, settings: CardHostSettings, wire_layout: Layout) -> Session:
@@ -120,13 +111,6 @@ def _address(name: str, text: str) -> tuple[str, int]:
     if not host or not (port.isascii() and port.isdigit()) or not 0 < int(port) < 65536:
         raise InvalidSettingError(f"{text!r} is not host:port", field=f"{name}.addresses")
     return host.strip("[]"), int(port)
-
-
-def _hex(name: str, setting: str, text: str) -> bytes | None:
-    try:
-        return bytes.fromhex(text) if text else None
-    except ValueError:
-        raise InvalidSettingError("must be hex", field=f"{name}.{setting}") from None
 
 
 def _tls(name: str, settings: CardHostSettings) -> ssl.SSLContext | None:

@@ -18,7 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from shanraq.core import log
 from shanraq.core.errors import ShanraqError
 from shanraq.core.settings import Settings, load
-from shanraq.ops.role import Role
+from shanraq.ops.role import USUAL_ROLES, Role
 from shanraq.standards.iso8583.errors import Level
 
 if TYPE_CHECKING:
@@ -41,11 +41,15 @@ app: Final = App(
 simulate: Final = App(name="simulate", help="Run a payment system's simulator as a program of its own.")
 ledger: Final = App(name="ledger", help="Work with the ledger.")
 iso: Final = App(name="iso8583", help="Read, write and explain ISO 8583 messages; one a line on standard input.")
+terminals: Final = App(
+    name="terminals", help="Terminals that speak ISO 8583 to `shanraq serve iso8583`: whose they are."
+)
 operators: Final = App(name="operators", help="The platform's people, who approve and suspend partners.")
 app.command(simulate)
 app.command(ledger)
 app.command(operators)
 app.command(iso)
+app.command(terminals)
 
 DataDir = Annotated[Path | None, Parameter(help="Where the embedded database, keys and journals lie.")]
 DatabaseUrl = Annotated[str | None, Parameter(help="An external PostgreSQL 15 to 18 instead of the embedded one.")]
@@ -69,7 +73,7 @@ def serve(
     Parameters
     ----------
     roles
-        What this process does: api, worker, simulators. All of them if none is named.
+        What this process does: api, worker, simulators, iso8583 (the gateway of terminals). The first three if none is named.
     host
         Address to listen on. 127.0.0.1 unless given.
     port
@@ -85,7 +89,7 @@ def serve(
     settings = _settings(
         host=host, port=port, data_dir=data_dir, database_url=database_url, log_level=log_level, log_format=log_format
     )
-    wanted = frozenset(roles) or frozenset(Role)
+    wanted = frozenset(roles) or USUAL_ROLES
 
     def ready(now: Running) -> None:
         console.print(f"[bold green]Shanraq serves[/] {now.url}  ({', '.join(sorted(wanted))})")
@@ -96,6 +100,8 @@ def serve(
             console.print(f"  simulator  {now.platform.visa_simulator.base_url} (Visa)")
         if now.platform.host_simulator is not None:
             console.print(f"  simulator  127.0.0.1:{now.platform.host_simulator.port} (card host, ISO 8583)")
+        if now.switch is not None:
+            console.print(f"  terminals  {settings.switch.host}:{now.switch.port} (ISO 8583, {settings.switch.layout})")
         console.print("Stop with Ctrl-C.")
 
     _run(serve_roles(settings, wanted, ready, _announce))
@@ -347,6 +353,92 @@ def disable(operator_id: str, *, data_dir: DataDir = None, database_url: Databas
     settings = _settings(data_dir=data_dir, database_url=database_url, log_level="warning")
     operator = _run(disable_operator(settings, operator_id, _announce))
     console.print(f"operator {operator.id} ({escape(operator.name)}) has no access any more")
+
+
+@terminals.command
+def add(
+    partner_id: str,
+    account_id: str,
+    *,
+    terminal: str,
+    acceptor: str,
+    live: bool = False,
+    name: str = "",
+    mac_key: str = "",
+    data_dir: DataDir = None,
+    database_url: DatabaseUrl = None,
+) -> None:
+    """Register a terminal of a partner; prints it as JSON.
+
+    Parameters
+    ----------
+    partner_id
+        Whose it is.
+    account_id
+        The account that its payments go to.
+    terminal
+        DE41 as the terminal sends it, without blanks around it.
+    acceptor
+        DE42, the same way.
+    live
+        For real money; the sandbox otherwise.
+    name
+        What you call it.
+    mac_key
+        The name of its key in the file of SHANRAQ_SWITCH_MAC_KEYS_FILE: only messages with a right code are believed then.
+    """
+    from shanraq.core.actor import Environment
+    from shanraq.ops.switch import register
+    from shanraq.terminals import NewTerminal
+
+    settings = _settings(data_dir=data_dir, database_url=database_url, log_level="warning")
+    new = NewTerminal(terminal=terminal, acceptor=acceptor, account_id=account_id, name=name, mac_key=mac_key)
+    environment = Environment.LIVE if live else Environment.SANDBOX
+    registered = _run(register(settings, partner_id, environment, new, _announce))
+    sys.stdout.buffer.write(msgspec.json.encode(registered) + b"\n")
+
+
+@terminals.command(name="list")
+def list_terminals(*, data_dir: DataDir = None, database_url: DatabaseUrl = None) -> None:
+    """List the terminals, the newest first, as JSON: one object a line."""
+    from shanraq.ops.switch import list_all
+
+    settings = _settings(data_dir=data_dir, database_url=database_url, log_level="warning")
+    for terminal in _run(list_all(settings, _announce)):
+        sys.stdout.buffer.write(msgspec.json.encode(terminal) + b"\n")
+
+
+@terminals.command(name="disable")
+def disable_terminal(terminal_id: str, *, data_dir: DataDir = None, database_url: DatabaseUrl = None) -> None:
+    """Shut a terminal out: its messages are refused, at once and in every process.
+
+    Parameters
+    ----------
+    terminal_id
+        As `shanraq terminals list` shows it.
+    """
+    _set_terminal(terminal_id, "disabled", data_dir, database_url)
+
+
+@terminals.command(name="enable")
+def enable_terminal(terminal_id: str, *, data_dir: DataDir = None, database_url: DatabaseUrl = None) -> None:
+    """Let a terminal in again.
+
+    Parameters
+    ----------
+    terminal_id
+        As `shanraq terminals list` shows it.
+    """
+    _set_terminal(terminal_id, "active", data_dir, database_url)
+
+
+def _set_terminal(terminal_id: str, status: str, data_dir: Path | None, database_url: str | None) -> None:
+    from shanraq.ops.switch import set_status
+    from shanraq.terminals import TerminalStatus
+
+    settings = _settings(data_dir=data_dir, database_url=database_url, log_level="warning")
+    changed = _run(set_status(settings, terminal_id, TerminalStatus(status), _announce))
+    console.print(f"terminal {changed.id} ({escape(changed.terminal)}, {escape(changed.acceptor)}) is {changed.status}")
 
 
 @iso.command

@@ -36,7 +36,7 @@ from shanraq.core.money import Money
 from shanraq.core.settings import Settings, VisaSettings
 from shanraq.ops.app import Platform
 from shanraq.ops.demo_receiver import Receiver
-from shanraq.ops.role import Role
+from shanraq.ops.role import USUAL_ROLES
 from shanraq.ops.serve import running
 from shanraq.ops.verify import verify_database
 
@@ -467,7 +467,7 @@ async def _start(stack: AsyncExitStack, folder: Path) -> Demo:
         public_rate_limit_burst=1000,
         visa_sandbox=VisaSettings(timeout_seconds=1.5, index_lag_seconds=0.5),
     )
-    now = await stack.enter_async_context(running(settings, frozenset(Role)))
+    now = await stack.enter_async_context(running(settings, USUAL_ROLES))
     http = HttpClient()
     stack.push_async_callback(http.close)
     return Demo(now.platform, now.url, http, receiver)

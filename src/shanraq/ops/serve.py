@@ -25,7 +25,9 @@ from shanraq.core.errors import UnavailableError
 from shanraq.core.settings import Settings
 from shanraq.ops.app import Announce, Platform, open_courier, open_platform
 from shanraq.ops.role import Role
+from shanraq.ops.switch import switching
 from shanraq.ops.worker import Worker
+from shanraq.switch import Acceptor
 
 log = structlog.get_logger(__name__)
 
@@ -45,6 +47,7 @@ class Running:
     platform: Platform
     url: str
     failed: asyncio.Future[None]
+    switch: Acceptor | None = None
 
 
 class _Server(uvicorn.Server):
@@ -94,8 +97,12 @@ async def running(
                 await stack.enter_async_context(_working(platform, courier, failed))
             announce("starting the HTTP server")
             server = await stack.enter_async_context(_listening(app, settings, failed))
+            switch: Acceptor | None = None
+            if Role.ISO8583 in roles:
+                announce("starting the gateway of terminals")
+                switch = await stack.enter_async_context(switching(platform))
             try:
-                yield Running(platform, _url(server, settings.host), failed)
+                yield Running(platform, _url(server, settings.host), failed, switch)
             finally:
                 failed.cancel()
 

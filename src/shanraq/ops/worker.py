@@ -18,6 +18,7 @@ from shanraq.adapters.cardhost import CardHostAdapter
 from shanraq.core import once
 from shanraq.core.actor import SYSTEM
 from shanraq.core.db import Database
+from shanraq.switch import carry_out_reversals
 
 log = structlog.get_logger(__name__)
 
@@ -29,6 +30,7 @@ _IDLE_SECONDS: Final = 0.05
 _LAST_DELIVERIES_SECONDS: Final = 10.0
 _FAILED_SECONDS: Final = (0.1, 5.0)
 _FORWARD_SECONDS: Final = 0.5
+_REVERSALS_SECONDS: Final = 0.5
 
 
 class Worker:
@@ -82,6 +84,7 @@ class Worker:
                 group.create_task(self._sequence(), name="sequence")
                 group.create_task(self._every(self._recover_interval_seconds, "recover", self._recover), name="recover")
                 group.create_task(self._every(1.0, "expire", self._expire), name="expire")
+                group.create_task(self._every(_REVERSALS_SECONDS, "reversals", self._take_back), name="reversals")
                 group.create_task(self._every(3600.0, "forget", self._forget), name="forget")
                 group.create_task(self._every(5.0, "observe", self._observe), name="observe")
                 for host in self._card_hosts:
@@ -121,6 +124,9 @@ class Worker:
 
     async def _recover(self) -> int:
         return await payments.recover(self._acquiring)
+
+    async def _take_back(self) -> int:
+        return await carry_out_reversals(self._acquiring)
 
     async def _expire(self) -> int:
         return await transactions.expire_holds(self._db)

@@ -1,5 +1,6 @@
 """Partners: onboarding, credentials, preferences, certification; operators, who look after them."""
 
+from shanraq.partners.actor_of import actor_of
 from shanraq.partners.apply import apply
 from shanraq.partners.approve import approve, reject
 from shanraq.partners.authenticate import authenticate, authenticate_operator
@@ -133,6 +134,7 @@ __all__ = [
     "TooManyKeysError",
     "UnknownScopeError",
     "act_for",
+    "actor_of",
     "apply",
     "approve",
     "authenticate",

@@ -6,6 +6,7 @@ from shanraq.payments.errors import (
     AmountNotCapturableError,
     AmountNotRefundableError,
     CardExpiredError,
+    ForestalledError,
     InvalidExpiryError,
     NoAdapterError,
     PaymentBusyError,
@@ -15,6 +16,7 @@ from shanraq.payments.errors import (
     VoidRefusedError,
 )
 from shanraq.payments.find import find_payment, list_operations, list_payments
+from shanraq.payments.forestall import forestall
 from shanraq.payments.model import (
     BillingDetails,
     Failure,
@@ -46,6 +48,7 @@ __all__ = [
     "BillingDetails",
     "CardExpiredError",
     "Failure",
+    "ForestalledError",
     "Gateways",
     "InvalidExpiryError",
     "NewCard",
@@ -66,6 +69,7 @@ __all__ = [
     "delete_payment_method",
     "find_payment",
     "find_payment_method",
+    "forestall",
     "list_operations",
     "list_payment_methods",
     "list_payments",

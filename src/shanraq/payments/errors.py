@@ -41,5 +41,9 @@ class InvalidExpiryError(InvalidInputError, code="invalid_expiry", status=400):
     """The expiry is not a month from 1 to 12 and a four-digit year."""
 
 
+class ForestalledError(RefusedError, code="payment_forestalled", status=422):
+    """The payment was reversed before it was made."""
+
+
 class NoAdapterError(UnavailableError, code="payment_system_not_configured", status=503):
     """No payment system is configured for this environment."""

@@ -97,7 +97,7 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Operation(msgspec.Struct, frozen=True, kw_only=True):
-    """One operation of a payment as the partner sees it; `amount` is in minor units."""
+    """One operation of a payment as the partner sees it; `amount` is in minor units, `approval_code` the issuer's, if told."""
 
     id: str
     kind: OperationKind
@@ -109,6 +109,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     transaction_id: str | None
     sent_at: datetime
     settled_at: datetime | None
+    approval_code: str = ""
 
 
 class Payment(msgspec.Struct, frozen=True, kw_only=True):

@@ -43,6 +43,7 @@ log = structlog.get_logger(__name__)
 
 FIRST_CHECK = timedelta(seconds=2)
 LAST_CHECK = timedelta(minutes=5)
+_APPROVAL_CODE_LIMIT = 32
 
 
 async def settle_outcome(db: Database, actor: Actor, operation_id: str, outcome: Outcome) -> Payment:
@@ -288,7 +289,12 @@ async def _succeed(
     tx: Tx, operation: StoredOperation, approved: Approved, *, transaction_id: str | None
 ) -> StoredOperation:
     return await store.move_operation(
-        tx, operation, OperationStatus.SUCCEEDED, gateway_id=approved.gateway_id, transaction_id=transaction_id
+        tx,
+        operation,
+        OperationStatus.SUCCEEDED,
+        gateway_id=approved.gateway_id,
+        transaction_id=transaction_id,
+        approval_code=approved.approval_code[:_APPROVAL_CODE_LIMIT],
     )
 
 

@@ -94,6 +94,7 @@ def operation_of(row: Row) -> StoredOperation:
             id=row["id"], kind=OperationKind(row["kind"]), amount=row["amount"], currency=row["currency"],
             status=OperationStatus(row["status"]), failure=_failure_of(row["failure"]), gateway_id=row["gateway_id"],
             transaction_id=row["transaction_id"], sent_at=row["sent_at"], settled_at=row["settled_at"],
+            approval_code=row["approval_code"],
         ),
         payment_id=row["payment_id"], partner_id=row["partner_id"], environment=Environment(row["environment"]),
         book=row["book"], adapter=row["adapter"], sale=row["sale"], final=row["final"], target_id=row["target_id"],
@@ -290,9 +291,10 @@ async def move_operation(tx: Tx, before: StoredOperation, status: OperationStatu
     new = msgspec.structs.replace(old, status=new_status, settled_at=None if new_status.open else tx.now, **changes)
     await tx.execute(
         """UPDATE payment_operation SET status = $2, gateway_id = $3, failure = $4, transaction_id = $5, next_check_at = $6,
-                                        checks = $7, settled_at = $8
+                                        checks = $7, settled_at = $8, approval_code = $9
             WHERE id = $1""",
         old.id, new.status, new.gateway_id, new.failure, new.transaction_id, next_check_at, checks, new.settled_at,
+        new.approval_code,
     )  # fmt: skip
     return replace(before, operation=new, next_check_at=next_check_at, checks=checks)
 

@@ -16,7 +16,6 @@ from shanraq.adapters.cardhost import (
     Link,
     LinkConfiguration,
     Merchant,
-    MessageAuthentication,
     Session,
     Wording,
     list_queue,
@@ -42,7 +41,7 @@ from shanraq.payments.adapter import (
 from shanraq.simulators.iso8583 import FAULTS, HostConfiguration, HostMac, Iso8583Host, Standing, trigger_card
 from shanraq.standards.iso8583 import Codec, Message, framing, layout
 from shanraq.standards.iso8583.flow import respond
-from shanraq.standards.iso8583.security import Cipher, MacAlgorithm, SoftwareModule
+from shanraq.standards.iso8583.security import Cipher, MacAlgorithm, MessageAuthentication, SoftwareModule
 from tests.adapters.cardhost.peer import listening
 from tests.conformance.adapter_suite import AMOUNT, AdapterSuite, lost_of, operation_id
 

@@ -21,12 +21,12 @@ from typing import Final, cast
 
 import structlog
 
-from shanraq.adapters.cardhost.authentication import MessageAuthentication
 from shanraq.adapters.cardhost.matching import Counters, Matcher, NoAnswerError, NotSentError
 from shanraq.core.db import assert_no_transaction
 from shanraq.standards.iso8583 import Codec, Framing, FramingError, Iso8583Error, Message
 from shanraq.standards.iso8583.flow import is_request, is_response, respond
 from shanraq.standards.iso8583.framing import Received, reply_tpdu
+from shanraq.standards.iso8583.security import MessageAuthentication
 
 log = structlog.get_logger(__name__)
 

@@ -1,12 +1,16 @@
-"""Message authentication on a link: DE64, or DE128 where the message has elements beyond 64."""
+"""Messages with an authentication code: in DE64, or in DE128 where they have elements beyond 64."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Final
 
-from shanraq.standards.iso8583 import Codec, Iso8583Error, Message
-from shanraq.standards.iso8583.security import MacAlgorithm, SecurityError, SecurityModule, mac_input
+from shanraq.standards.iso8583.codec import Codec
+from shanraq.standards.iso8583.errors import Iso8583Error
+from shanraq.standards.iso8583.message import Message
+from shanraq.standards.iso8583.security.ciphers import SecurityError
+from shanraq.standards.iso8583.security.mac import MacAlgorithm, mac_input
+from shanraq.standards.iso8583.security.module import SecurityModule
 
 _BYTES: Final = 8
 
