@@ -140,14 +140,15 @@ def _secret_items(parts: Any, path: str, hidden: frozenset[str]) -> Iterator[tup
 
 
 def _tlv_items(parts: Any) -> list[tuple[str, str]]:
-    """Return the (tag, hex) pairs of BER-TLV, also those inside of datasets."""
+    """Return the (tag, hex) pairs of BER-TLV, also those inside of datasets and of other parts."""
+    if isinstance(parts, dict):
+        return [item for part in parts.values() for item in _tlv_items(part)]
     found: list[tuple[str, str]] = []
-    if isinstance(parts, list):
-        for item in parts:
-            if isinstance(item, dict):
-                found += _tlv_items(item.get("items"))
-            elif len(item) == 2 and isinstance(item[1], str):
-                found.append((item[0], item[1]))
+    for item in parts if isinstance(parts, list) else ():
+        if isinstance(item, list) and len(item) == 2 and isinstance(item[0], str) and isinstance(item[1], str):
+            found.append((item[0], item[1]))
+        else:
+            found += _tlv_items(item)
     return found
 
 
