@@ -23,10 +23,11 @@ from shanraq.core.db import Database
 from shanraq.core.http import HttpClient
 from shanraq.core.secret import Secret
 from shanraq.core.settings import InvalidSettingError, Settings, VisaSettings
-from shanraq.ops.card_host import card_host
+from shanraq.ops.card_host import card_host, simulated
 from shanraq.ops.migrate import migrate, pending
 from shanraq.ops.postgres import EmbeddedPostgres, InUseError, self_check
 from shanraq.payments.adapter import Adapter
+from shanraq.simulators.iso8583 import HostConfiguration, Iso8583Host
 from shanraq.simulators.visa import VisaCredentials, VisaSimulator
 
 log = structlog.get_logger(__name__)
@@ -50,6 +51,7 @@ class Platform:
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)
     card_hosts: tuple[CardHostAdapter, ...] = ()
     visa_simulator: VisaSimulator | None = None
+    host_simulator: Iso8583Host | None = None
     postgres: EmbeddedPostgres | None = None
 
     async def check_database(self) -> str:
@@ -102,8 +104,9 @@ async def open_platform(
 ) -> AsyncIterator[Platform]:
     """Open everything a process needs, migrations applied; close it in the opposite order.
 
-    With `simulators`, and no gateway set for the sandbox, the built-in Visa simulator runs in this process; its control API
-    is on when `control_token` is given. Raises what the parts raise, as ShanraqErrors that say what to do.
+    With `simulators`, and no gateway set for the sandbox, the built-in Visa simulator runs in this process (its control API
+    is on when `control_token` is given), and where card_gateway asks for one, the card host simulator too. Raises
+    what the parts raise, as ShanraqErrors that say what to do.
     """
     async with AsyncExitStack() as stack:
         owner_dsn, app_dsn, server = await stack.enter_async_context(open_database(settings, announce))
@@ -125,10 +128,16 @@ async def open_platform(
         if settings.visa_live.url:
             adapters[Environment.LIVE] = {"visa": _visa("visa_live", settings.visa_live)}
         hosts: list[CardHostAdapter] = []
+        host_simulator: Iso8583Host | None = None
         for environment, name, host_settings in (
             (Environment.SANDBOX, "card_host_sandbox", settings.card_host_sandbox),
             (Environment.LIVE, "card_host_live", settings.card_host_live),
         ):
+            wanted = simulators and environment is Environment.SANDBOX and settings.card_gateway == "card_host"
+            if wanted and not host_settings.addresses:
+                announce("starting the card host simulator")
+                host_simulator = await stack.enter_async_context(_host_simulator(settings))
+                host_settings = simulated(host_settings, host_simulator)
             if host_settings.addresses:
                 host = card_host(name, host_settings, db, keyring)
                 hosts.append(host)
@@ -152,6 +161,7 @@ async def open_platform(
             _webhook_policy(settings),
             card_hosts=tuple(hosts),
             visa_simulator=simulator,
+            host_simulator=host_simulator,
             postgres=server,
         )
 
@@ -195,6 +205,14 @@ async def _simulator(settings: Settings, control_token: str | None) -> AsyncIter
     )
     async with simulator:
         yield simulator
+
+
+@asynccontextmanager
+async def _host_simulator(settings: Settings) -> AsyncIterator[Iso8583Host]:
+    folder = settings.data_path / "simulators"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    async with Iso8583Host(HostConfiguration(journal=folder / "card-host.jsonl")) as host:
+        yield host
 
 
 def _simulated_visa(settings: VisaSettings, simulator: VisaSimulator) -> VisaAdapter:

@@ -7,6 +7,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
+import msgspec
+
 from shanraq.adapters.cardhost import (
     CardHostAdapter,
     CardHostConfiguration,
@@ -23,6 +25,7 @@ from shanraq.core.crypto import Keyring
 from shanraq.core.db import Database
 from shanraq.core.errors import InvalidInputError
 from shanraq.core.settings import CardHostSettings, InvalidSettingError
+from shanraq.simulators.iso8583 import Iso8583Host
 from shanraq.standards.iso8583 import Codec, FramingError, Layout, LayoutError, framing, layout, layout_names
 from shanraq.standards.iso8583.security import Cipher, MacAlgorithm, SecurityError, SoftwareModule
 
@@ -65,6 +68,8 @@ def card_host(name: str, settings: CardHostSettings, db: Database, keyring: Keyr
         link = Link(
             configuration, Codec(wire_layout), finish=wording.header_of, authentication=_authentication(name, settings)
         )
+    except InvalidSettingError:
+        raise
     except FramingError as error:
         raise InvalidSettingError(error.message, field=f"{name}.framing") from None
     except InvalidMatchingKeyError as error:
@@ -73,6 +78,13 @@ def card_host(name: str, settings: CardHostSettings, db: Database, keyring: Keyr
         raise InvalidSettingError(str(error), field=f"{name}.{error.field}") from None
     behaviour = CardHostConfiguration(attempts=settings.attempts, keep_cards=timedelta(days=settings.keep_cards_days))
     return CardHostAdapter(behaviour, link, wording, db, keyring)
+
+
+def simulated(settings: CardHostSettings, host: Iso8583Host) -> CardHostSettings:
+    """Return the settings of the link to the built-in simulator."""
+    return msgspec.structs.replace(
+        settings, addresses=(f"127.0.0.1:{host.port}",), layout=host.layout, framing=host.framing
+    )
 
 
 def _layout(name: str, text: str) -> Layout:

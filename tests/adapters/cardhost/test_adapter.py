@@ -119,12 +119,12 @@ class WatchedAdapter(CardHostAdapter):
 
 
 def adapter_of(world: HostWorld, port: int | None = None, **changes: Any) -> WatchedAdapter:
-    wire_layout = layout(world.host._wire.codec.layout.id)
+    wire_layout = layout(world.host.layout)
     wording = Wording(wire_layout, changes.pop("merchant", MERCHANT))
     authentication: MessageAuthentication | None = changes.pop("authentication", None)
     behaviour = changes.pop("behaviour", CardHostConfiguration())
     configuration = LinkConfiguration(
-        "test", (("127.0.0.1", port or world.host.port),), framing(world.host._wire.framing.name), connections=2,
+        "test", (("127.0.0.1", port or world.host.port),), framing(world.host.framing), connections=2,
         session=SESSIONS.get(world.host.scheme.name, Session.usual(wire_layout.iso_version)), timeout_seconds=0.5,
         wait_seconds=1.0, echo_after_seconds=None, echo_timeout_seconds=1.0, reconnect_seconds=(0.01, 0.1),
     )  # fmt: skip

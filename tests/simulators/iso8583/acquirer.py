@@ -7,7 +7,7 @@ import itertools
 import ssl
 from typing import Any, Self
 
-from shanraq.simulators.iso8583 import SCHEMES, Iso8583Host, Scheme
+from shanraq.simulators.iso8583 import Iso8583Host, Scheme
 from shanraq.standards import iso8583
 from shanraq.standards.iso8583 import Message
 from shanraq.standards.iso8583.flow import original_data, original_element, repeat_mti
@@ -16,7 +16,7 @@ PAN = "4000000000000002"
 OTHER_PAN = "5200000000000007"
 HEADERS = {
     "visa": "16010200000000001234560000000000000000000000",
-    "unionpay": "6000030001603100311001",
+    "unionpay": "6000030160603100311001",
 }
 
 
@@ -159,7 +159,3 @@ class Acquirer:
         except TimeoutError:
             return False
         return False
-
-
-def host_of(scheme: str) -> Scheme:
-    return SCHEMES[scheme]

@@ -62,6 +62,14 @@ async def test_a_completion_finds_its_authorisation_by_reference_terminal_and_ap
     assert host.standing(RRN).captured == 200
 
 
+async def test_an_answer_without_a_reference_gets_the_originals(acquirer: Acquirer) -> None:
+    original = acquirer.authorization(1000, RRN)
+    await acquirer.say(original)
+
+    assert (await acquirer.say(acquirer.completion(original, 100, de37=None))).fields[37] == RRN
+    assert (await acquirer.say(acquirer.reversal(original, de37=None))).fields[37] == RRN
+
+
 @pytest.mark.parametrize("amount", [0, 1000])
 async def test_a_completion_of_nothing_known_is_refused(host: Iso8583Host, acquirer: Acquirer, amount: int) -> None:
     never_sent = acquirer.authorization(1000, RRN)

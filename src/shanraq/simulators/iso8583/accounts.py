@@ -128,6 +128,11 @@ class Accounts:
         found = self._by_key.get(key)
         return found.entry if found is not None else None
 
+    def reference(self, sequence: int) -> str:
+        """Return the DE37 of an operation; nothing for none."""
+        found = self._operations.get(sequence)
+        return found.entry.rrn if found is not None else ""
+
     def standing(self, rrn: str) -> Standing:
         """Return what stands under a DE37; zeros when there was none."""
         heads = self._heads.get(rrn, ())

@@ -23,6 +23,7 @@ class HostMac:
 
     `size` is 4 or 8 bytes; a code of 4 is filled with zeros. A wrong or missing code is never a decline of the card: the
     request is dropped, or answered with 96 (1993: 916) when `on_failure` is `refuse`; either way it is not carried out.
+    Network management may come without a code, and is then answered without.
     """
 
     key: bytes = field(repr=False)

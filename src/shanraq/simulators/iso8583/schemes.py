@@ -86,14 +86,14 @@ _RETRYABLE_1987: Final = frozenset(("06", "19", "22", "68", "91", "96"))
 
 _CODES_1993: Final = {
     Result.APPROVED: "000", Result.ADVISED: "900", Result.REVERSED: "400", Result.MANAGED: "800", Result.PARTIAL: "002",
-    Result.INVALID_TRANSACTION: "902", Result.INVALID_AMOUNT: "110", Result.NO_ACTION: "921", Result.NO_ORIGINAL: "914",
+    Result.INVALID_TRANSACTION: "902", Result.INVALID_AMOUNT: "110", Result.NO_ACTION: "902", Result.NO_ORIGINAL: "914",
     Result.FORMAT_ERROR: "904", Result.UNSUPPORTED: "115", Result.EXCEEDS: "121", Result.NOT_SIGNED_ON: "910",
     Result.WRONG_MAC: "916", Result.MALFUNCTION: "909",
 }  # fmt: skip
 _RETRYABLE_1993: Final = frozenset(("903", "906", "907", "908", "909", "910", "911", "912", "916", "920", "923"))
 _SPOKEN_1993: Final = {
     "00": "000", "01": "107", "03": "109", "04": "200", "05": "100", "10": "002", "12": "902", "13": "110", "14": "111",
-    "21": "921", "25": "914", "30": "904", "40": "115", "41": "208", "43": "209", "51": "116", "54": "101", "55": "117",
+    "21": "902", "25": "914", "30": "904", "40": "115", "41": "208", "43": "209", "51": "116", "54": "101", "55": "117",
     "57": "119", "58": "120", "59": "102", "61": "121", "62": "104", "63": "122", "65": "123", "75": "106", "91": "907",
     "94": "913", "96": "909", "N7": "122", "R0": "104",
 }  # fmt: skip

@@ -19,7 +19,7 @@ from shanraq.simulators.iso8583.read import RefusedError, key_of, pan_of, read_r
 from shanraq.simulators.iso8583.schemes import SCHEMES, Result, Scheme, Session
 from shanraq.simulators.iso8583.serve import Connection
 from shanraq.simulators.iso8583.triggers import Triggers
-from shanraq.simulators.iso8583.wire import Wire
+from shanraq.simulators.iso8583.wire import Wire, is_sealed
 from shanraq.standards.iso8583 import FramingError, Iso8583Error, Message, mask_number
 from shanraq.standards.iso8583.flow import is_request, is_response
 from shanraq.standards.iso8583.framing import Received
@@ -80,8 +80,9 @@ class Iso8583Host:
         if path is not None:
             self._journal = Journal(path, self.scheme.name)
             self._hash = CardHash(self._journal.salt)
-            # What the memory holds was answered, so the journal has it too.
+            # The journal knows what was answered; the memory may be ahead of it, if it could not be written.
             self._accounts = self._new_accounts()
+            self._answers.clear()
             for entry in self._journal.entries:
                 self._accounts.apply(entry)
         loop = asyncio.get_running_loop()
@@ -291,7 +292,7 @@ class Iso8583Host:
         )
         self.counts["echoes_sent"] += 1
         self._tell("out", message)
-        connection.send(self._wire.encode(message))
+        connection.send(self._wire.encode(message, sealed=False))
 
     # Messages.
 
@@ -361,7 +362,8 @@ class Iso8583Host:
                 connection.is_signed_on = self._signed_on = False
         response = self._wire.answer_session(message, code)
         self._tell("out", response)
-        self._deliver(connection, received, self._wire.encode(response), fault)
+        raw = self._wire.encode(response, sealed=is_sealed(message))
+        self._deliver(connection, received, raw, fault)
 
     def _take_financial(self, connection: Connection, received: Received, message: Message) -> None:
         if self.configuration.require_sign_on and not self._is_signed_on(connection):
@@ -433,7 +435,9 @@ class Iso8583Host:
         sequence = self._accounts.last_sequence + 1
         moves = decision.result is Result.APPROVED
         rrn, approval = asked.rrn, asked.approval
-        if asked.kind not in (Kind.REVERSAL, Kind.COMPLETION):
+        if asked.kind in (Kind.REVERSAL, Kind.COMPLETION):
+            rrn = rrn or self._accounts.reference(decision.target)
+        else:
             rrn = rrn or f"{sequence:012d}"
             if moves and not approval:
                 approval = f"{(self._approval_offset + sequence * _STEP) % _APPROVALS:06d}"

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from shanraq.standards.iso8583.content import is_mti
 from shanraq.standards.iso8583.errors import Iso8583Error
 from shanraq.standards.iso8583.message import Message
 
-ECHOED: Final = (2, 3, 4, 7, 11, 12, 13, 24, 32, 33, 37, 41, 42, 49, 70)
+ECHOED: Final = frozenset((2, 3, 4, 7, 11, 12, 13, 24, 32, 33, 37, 41, 42, 49, 70))
 """The elements a response repeats when its request has them: what it is matched by, and what it is about."""
 
 REVERSED: Final = (2, 3, 4, 12, 13, 14, 18, 22, 24, 25, 26, 32, 33, 37, 38, 41, 42, 49)
@@ -48,6 +49,7 @@ def is_repeat(mti: str) -> bool:
     return is_mti(mti) and mti[3] in _REPEATS
 
 
+@lru_cache(maxsize=1024)
 def response_mti(mti: str) -> str:
     """Return the type of the response, the same for a repeat: 0200 -> 0210, 0421 -> 0430.
 
@@ -83,11 +85,12 @@ def respond(request: Message, response_code: str, *, keep: Iterable[int] = ECHOE
     The header goes back too, with the addresses of a TPDU exchanged. Raises Iso8583Error `no_response`.
     """
     mti = response_mti(request.mti)
-    echoed = set(keep) & request.fields.keys()
+    kept = keep if isinstance(keep, frozenset) else frozenset(keep)
+    fields = {number: value for number, value in request.fields.items() if number in kept}
     if mti[0] == "2":
-        echoed.discard(_VERIFICATION)  # of 2003: the card verification value, which nobody needs back
-    fields = {number: request.fields[number] for number in echoed} | {_CODE: response_code}
-    return Message(mti, {number: fields[number] for number in sorted(fields)}, header=reply_header(request.header))
+        fields.pop(_VERIFICATION, None)  # of 2003: the card verification value, which nobody needs back
+    fields[_CODE] = response_code
+    return Message(mti, dict(sorted(fields.items())), header=reply_header(request.header))
 
 
 def format_error(partial: Message) -> Message:

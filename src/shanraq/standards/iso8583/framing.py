@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 
 from shanraq.standards.iso8583.errors import Iso8583Error
 
@@ -37,13 +37,9 @@ class Received(NamedTuple):
     tpdu: bytes = b""
 
 
-class _Head(NamedTuple):
-    """What a header says: its size, the bytes that follow, the last of them that are no message, whether more parts follow."""
-
-    size: int
-    body: int
-    tail: int = 0
-    more: bool = False
+# What a header says: its size, the bytes that follow, how many of them at the end are no message, whether more parts follow.
+# A plain tuple: one is made for every message.
+_Head: TypeAlias = tuple[int, int, int, bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +56,7 @@ class Framing:
     _read: Callable[[bytes, int], _Head | None]
     _write: Callable[[int], bytes]
     _echoed: bool = True
+    _ends_with_etx: bool = False
 
     def frame(self, message: bytes, tpdu: bytes = b"") -> bytes:
         """Return the frame of a message; `tpdu` replaces the framing's own. Raises FramingError."""
@@ -70,7 +67,7 @@ class Framing:
             )  # fmt: skip
         if not message:
             raise FramingError("empty", "frame", -1, "a frame without a message is a keep-alive")
-        if self.name.startswith("base24"):
+        if self._ends_with_etx:
             if _ETX in message:
                 raise FramingError("not_text", "frame", -1, "holds the byte 03, which ends a message here")
             message += _ETX
@@ -181,10 +178,10 @@ def _binary(width: int, *, own: int = 0, tail: int = 0) -> Callable[[bytes, int]
             return None
         length = int.from_bytes(buffer[at : at + width], "big")
         if length == 0:
-            return _Head(width, 0)
+            return width, 0, 0, False
         if length <= own:
             raise FramingError("bad_length", "frame", 0, f"a length of {length} does not even count itself")
-        return _Head(width, length - own, tail)
+        return width, length - own, tail, False
 
     return read
 
@@ -196,7 +193,7 @@ def _digits(width: int, base: int, what: str) -> Callable[[bytes, int], _Head | 
         head = buffer[at : at + width]
         if not allowed.issuperset(head):
             raise FramingError("bad_length", "frame", 0, f"the length is not {what}", expected=f"{width} {what}")
-        return _Head(width, int(head, base)) if len(head) == width else None
+        return (width, int(head, base), 0, False) if len(head) == width else None
 
     return read
 
@@ -206,7 +203,7 @@ def _bcd2(buffer: bytes, at: int) -> _Head | None:
     text = head.hex()
     if not text.isdigit() and text:
         raise FramingError("bad_length", "frame", 0, "the length is not in BCD digits", expected="4 BCD digits")
-    return _Head(2, int(text)) if len(head) == 2 else None
+    return (2, int(text), 0, False) if len(head) == 2 else None
 
 
 def _cs(buffer: bytes, at: int) -> _Head | None:
@@ -216,14 +213,14 @@ def _cs(buffer: bytes, at: int) -> _Head | None:
     length = int.from_bytes(head[:2], "big")
     if head[2] or (head[3] and (length or head[3] & 0xF0 != _SESSION)):
         raise FramingError("bad_header", "frame", 2, "the third and fourth byte are not zero", expected="0000")
-    return _Head(4, length)
+    return 4, length, 0, False
 
 
 def _gicc(buffer: bytes, at: int) -> _Head | None:
     head = buffer[at : at + 4]
     if any(head[:2]):
         raise FramingError("bad_header", "frame", 0, "the first two bytes are not zero", expected="0000")
-    return _Head(4, int.from_bytes(head[2:], "big")) if len(head) == 4 else None
+    return (4, int.from_bytes(head[2:], "big"), 0, False) if len(head) == 4 else None
 
 
 def _etx(limit: int) -> Callable[[bytes, int], _Head | None]:
@@ -233,7 +230,7 @@ def _etx(limit: int) -> Callable[[bytes, int], _Head | None]:
             if len(buffer) - at > limit:
                 raise FramingError("too_long", "frame", 0, f"no ETX within {limit} bytes", expected="ETX")
             return None
-        return _Head(0, stop - at + 1, 1) if stop > at else _Head(1, 0)
+        return (0, stop - at + 1, 1, False) if stop > at else (1, 0, 0, False)
 
     return read
 
@@ -248,7 +245,7 @@ def _rbp(buffer: bytes, at: int) -> _Head | None:
         raise FramingError(
             "bad_header", "frame", 4, "is neither the last part nor one of several", expected="0000 or 0100"
         )
-    return _Head(6, int.from_bytes(head[2:4], "big"), more=head[4:] == _RBP_MORE)
+    return (6, int.from_bytes(head[2:4], "big"), 0, head[4:] == _RBP_MORE)
 
 
 class _Kind(NamedTuple):
@@ -314,4 +311,13 @@ def framing(name: str, *, limit: int = DEFAULT_LIMIT, tpdu: bytes | None = None,
     if most < 1:
         raise FramingError("bad_limit", "framing", -1, f"no message fits into {limit} bytes")
     read = _etx(most) if name == "base24" else kind.read
-    return Framing(name, most, kind.tpdu if tpdu is None else tpdu, kind.keep_alive, read, kind.write, echo)
+    return Framing(
+        name,
+        most,
+        kind.tpdu if tpdu is None else tpdu,
+        kind.keep_alive,
+        read,
+        kind.write,
+        echo,
+        name.startswith("base24"),
+    )
