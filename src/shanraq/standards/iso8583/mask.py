@@ -43,7 +43,7 @@ _SHORT: Final = 11
 def mask(message: Message) -> dict[str, Any]:
     """Return a message as `Message.to_dict` does, masked."""
     shown = message.to_dict()
-    edition = message.mti[:1]
+    edition = "2" if message.mti[:1] == "3" else message.mti[:1]
     numbers, secrets = _NUMBERS_OF.get(edition, _NUMBERS), _SECRETS_OF.get(edition, _SECRETS)
     hidden_parts = _SECRET_PARTS | _SECRET_PARTS_OF.get(edition, frozenset())
     known = _numbers_in(message, numbers)
