@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
+from shanraq.standards import iso8583
 from shanraq.standards.iso8583 import FramingError, framing
+from shanraq.standards.iso8583.doctor import diagnose
 from tests.conformance.data import conformance_data
 
 DATA: dict[str, Any] = json.loads(conformance_data("iso8583/framing.json").read_bytes())
@@ -61,3 +63,15 @@ def test_session_control_is_no_message_and_not_echoed() -> None:
 
     assert reader.feed(bytes.fromhex(DATA["session_control"]["frame_hex"])) == []
     assert (reader.keep_alives, reader.take_echoes()) == (1, b"")
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case["framing"])
+def test_the_doctor_sees_the_framing_of_a_capture(case: dict[str, Any]) -> None:
+    codecs = [iso8583.codec(name) for name in iso8583.layout_names()]
+    one, stream = bytes.fromhex(case["frames"][0]["frame_hex"]), bytes.fromhex(case["stream_hex"])
+
+    of_one = {reading.framing for reading in diagnose(one, codecs) if reading.level is not None}
+    of_stream = {reading.framing for reading in diagnose(stream, codecs) if reading.level is not None}
+
+    assert case["framing"] in of_one
+    assert f"{case['framing']}, {case['stream_messages']} messages" in of_stream

@@ -535,7 +535,7 @@ def convert(spec: str, *, to: Literal["shanraq", "moov", "jpos", "pyiso8583"], s
     if strict and converted.losses:
         console.print(f"[bold red]error[/] {len(converted.losses)} losses; without --strict it is printed all the same")
         sys.exit(1)
-    sys.stdout.write(converted.text)
+    sys.stdout.write(converted.text.rstrip("\n") + "\n")
 
 
 @iso.command

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -22,6 +23,7 @@ from shanraq.adapters.cardhost import (
     queue_again,
 )
 from shanraq.adapters.cardhost.wire import LayoutUnfitError
+from shanraq.core import log
 from shanraq.core.actor import SYSTEM
 from shanraq.core.crypto import Keyring
 from shanraq.core.db import Database
@@ -37,9 +39,11 @@ from shanraq.payments.adapter import (
     Reverse,
     Unknown,
 )
-from shanraq.simulators.iso8583 import HostConfiguration, HostMac, Iso8583Host, Standing, trigger_card
-from shanraq.standards.iso8583 import Codec, framing, layout
+from shanraq.simulators.iso8583 import FAULTS, HostConfiguration, HostMac, Iso8583Host, Standing, trigger_card
+from shanraq.standards.iso8583 import Codec, Message, framing, layout
+from shanraq.standards.iso8583.flow import respond
 from shanraq.standards.iso8583.security import Cipher, MacAlgorithm, SoftwareModule
+from tests.adapters.cardhost.peer import listening
 from tests.conformance.adapter_suite import AMOUNT, AdapterSuite, lost_of, operation_id
 
 KEYRING = Keyring.generate()
@@ -73,6 +77,7 @@ class HostWorld:
         default_factory=lambda: {trigger_card(number): code for number, code in CODES.items()}
     )
     rrns: dict[str, list[str]] = field(default_factory=dict)
+    heard: list[Message] = field(default_factory=list)
 
     def lose_next_answer(self, *, processed: bool) -> None:
         self.host.fail_next("drop_after" if processed else "drop_before")
@@ -139,8 +144,10 @@ def adapter_of(world: HostWorld, port: int | None = None, **changes: Any) -> Wat
 
 @pytest.fixture
 async def world(database: Database) -> AsyncIterator[HostWorld]:
-    async with Iso8583Host(HostConfiguration()) as host:
-        yield HostWorld(host, database)
+    heard: list[Message] = []
+    watched = HostConfiguration(observe=lambda way, message: heard.append(message) if way == "in" else None)
+    async with Iso8583Host(watched) as host:
+        yield HostWorld(host, database, heard=heard)
 
 
 @pytest.fixture
@@ -261,6 +268,18 @@ class TestCardHost(AdapterSuite):
         assert [world.authorizations(command.reference) for command in commands] == [0, 0, 0]
         assert (await adapter.backlog()).waiting == 0
 
+    async def test_a_reversal_sent_again_is_marked_as_a_repeat_and_otherwise_the_same(
+        self, adapter: WatchedAdapter, world: HostWorld
+    ) -> None:
+        world.lose_next_answer(processed=True)
+        await adapter.authorize(self.command(world))
+        world.host.fail_next("drop_before", count=2)
+        await world.index_catches_up()
+        reversals = [message for message in world.heard if message.mti[1] == "4"]
+
+        assert [message.mti for message in reversals] == ["0420", "0421", "0421"]
+        assert len({str(sorted(message.fields.items())) for message in reversals}) == 1
+
     async def test_a_reversal_the_host_refuses_waits_for_a_person(
         self, adapter: WatchedAdapter, world: HostWorld, database: Database
     ) -> None:
@@ -335,6 +354,26 @@ class TestCardHost(AdapterSuite):
 
         assert world.authorizations(command.reference) == 0
         assert isinstance(await adapter.inquire(lost_of(command, OperationKind.AUTHORIZE)), NotFound)
+
+    async def test_an_answer_that_comes_after_the_reversal_was_queued_changes_nothing(
+        self, adapter: WatchedAdapter, world: HostWorld, database: Database
+    ) -> None:
+        other = adapter_of(world)
+        await other.open()
+        command = self.command(world)
+        world.host.fail_next("slow", seconds=0.4)
+        slow = asyncio.create_task(adapter.authorize(command))
+        await asyncio.sleep(0.1)
+        async with database.begin(SYSTEM) as tx:
+            # As if this process had been stopped for longer than an answer may take.
+            await tx.execute("UPDATE host_exchange SET deadline_at = now() - interval '1 second'")
+        await other.forward()
+        outcome = await slow
+        await world.index_catches_up()
+        await other.close()
+
+        assert isinstance(outcome, Unknown), outcome
+        assert (world.authorizations(command.reference), world.held(command.reference)) == (0, 0)
 
     async def test_card_numbers_are_kept_sealed_and_not_for_ever(
         self, adapter: WatchedAdapter, world: HostWorld, database: Database
@@ -446,6 +485,74 @@ async def test_an_answer_with_a_wrong_code_is_not_believed(database: Database) -
 
         assert isinstance(outcome, Unknown), outcome
         assert adapter.link.status.counters.unreadable >= 1
+
+
+@pytest.mark.parametrize(
+    ("number", "value", "code"),
+    [
+        (4, "000000000001", "00"), (4, "000009999999", "10"), (4, None, "10"), (37, "000000000000", "00"),
+        (49, "840", "00"), (42, "SOMEBODY ELSE  ", "00"), (3, "200000", "00"), (39, "09", "09"), (39, "68", "68"),
+        (39, None, ""),
+    ],
+)  # fmt: skip
+async def test_an_answer_that_contradicts_its_request_tells_nothing(
+    database: Database, number: int, value: str | None, code: str
+) -> None:
+    suite = AdapterSuite()
+    wire_codec, framed = Codec(layout("iso87_asciibin")), framing("binary2")
+
+    def answer(request: Message) -> list[Message | bytes]:
+        said = respond(request, code or "00")
+        if request.mti == "0100":
+            said.fields.pop(number, None)
+            said.fields |= {} if value is None else {number: value}
+            said.fields = dict(sorted(said.fields.items()))
+        return [said]
+
+    async with listening(wire_codec, framed) as peer, Iso8583Host() as unused:
+        peer.reply = answer
+        world = HostWorld(unused, database)
+        adapter = adapter_of(world, peer.port)
+        await adapter.open()
+        outcome = await adapter.authorize(suite.command(world))
+        waiting = (await adapter.backlog()).waiting
+        await adapter.forward()
+        await adapter.close()
+
+    assert isinstance(outcome, Unknown), outcome
+    assert waiting == 1
+    assert [message.mti for message in peer.heard if message.mti[1] != "8"] == ["0100", "0420"]
+
+
+async def test_a_card_number_gets_out_nowhere(database: Database) -> None:
+    suite = AdapterSuite()
+    canary = "4929000000007716"
+    shown = io.StringIO()
+    log.configure("debug", json=True, stream=shown)
+    try:
+        async with Iso8583Host(HostConfiguration(slow_seconds=0.1)) as host:
+            world = HostWorld(host, database, good_card=canary)
+            adapter = adapter_of(world)
+            await adapter.open()
+            for fault in (*FAULTS[:-1], "decline:05", "decline:30", "late:0.7"):
+                host.fail_next(fault)
+                outcome = await adapter.authorize(suite.command(world))
+                shown.write(f"{outcome!r} {adapter!r} {adapter.link!r} {adapter.link.status!r}\n")
+            unwritable = replace(suite.command(world), amount=Money.of(1, "KZT"))
+            shown.write(
+                repr(await adapter.authorize(replace(unwritable, card=replace(unwritable.card, expiry_month=100))))
+            )
+            await world.index_catches_up()
+            async with database.begin(SYSTEM) as tx:
+                shown.write(repr(await list_queue(tx, 100)))
+            await adapter.close()
+    finally:
+        log.configure("error", json=True)
+
+    seen = shown.getvalue()
+    assert "card_host.no_answer" in seen and "link.unreadable" in seen and "card_host.delivered" in seen
+    for written in (canary, canary.encode().hex(), canary[6:]):
+        assert written not in seen
 
 
 @pytest.mark.parametrize("name", ["unionpay_pos", "ipm_ascii"])

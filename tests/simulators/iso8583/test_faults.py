@@ -193,6 +193,14 @@ async def test_a_partial_approval_of_everything_is_a_whole_one(host: Iso8583Host
     assert await acquirer.code(acquirer.authorization(1000, RRN)) == "00"
 
 
+async def test_only_what_is_asked_to_pay_is_approved_in_part(host: Iso8583Host, acquirer: Acquirer) -> None:
+    await acquirer.say(acquirer.purchase(1000, RRN))
+    host.fail_next("partial")
+
+    assert await acquirer.code(acquirer.refund(100, RRN)) == "00"
+    assert host.standing(RRN).refunded == 100
+
+
 async def test_a_format_error_carries_nothing_out(host: Iso8583Host, acquirer: Acquirer) -> None:
     host.fail_next("format_error")
 
@@ -301,6 +309,7 @@ async def test_rules_match_by_type_card_amount_terminal_and_turn(tmp_path: Path)
         {"match": {"amount": 7, "every": 3}, "then": {"response_code": "65"}},
         {"match": {"amount": 8}, "then": {"drop": "after"}},
         {"match": {"amount": 9}, "then": {"duplicate": True, "wrong_stan": True}},
+        {"match": {"mti": "0800", "every": 2}, "then": {"drop": "before"}},
         {"name": "no echo", "match": {"mti": "0800"}, "then": {"response_code": "96"}},
     ]
     file.write_text(json.dumps(rules))
@@ -318,6 +327,8 @@ async def test_rules_match_by_type_card_amount_terminal_and_turn(tmp_path: Path)
         acquirer.tell(acquirer.purchase(9))
         assert await acquirer.raw() == await acquirer.raw()
         assert await acquirer.code(acquirer.session("301")) == "96"
+        acquirer.tell(acquirer.session("301"))
+        assert await acquirer.is_silent()
 
 
 async def test_chance_is_the_same_for_the_same_seed() -> None:

@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from shanraq.simulators.iso8583 import HostConfiguration, Iso8583Host, Standing, read_journal
+from shanraq.standards import iso8583
 from tests.simulators.iso8583.acquirer import OTHER_PAN, Acquirer
 
 RRN = "000000000001"
@@ -248,7 +249,10 @@ async def test_a_kill_under_load_loses_nothing_that_was_answered(file: Path) -> 
 async def test_the_program_says_what_it_does_masked_and_keeps_to_its_rules(tmp_path: Path, file: Path) -> None:
     rules = tmp_path / "rules.json"
     rules.write_text(json.dumps([{"match": {"amount": 7}, "then": {"response_code": "05"}}]))
-    process, port = await start("--journal", str(file), "--rules", str(rules), "--verbose", "--seed", "3")
+    layout = tmp_path / "own.json"
+    layout.write_bytes(iso8583.layout("iso87_asciibin").to_json())
+    files = ("--journal", str(file), "--rules", str(rules), "--layout", str(layout))
+    process, port = await start(*files, "--verbose", "--seed", "3")
     try:
         acquirer = await connect(port)
         assert await acquirer.code(acquirer.purchase(7, RRN, de2=CANARY)) == "05"

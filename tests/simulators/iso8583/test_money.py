@@ -29,9 +29,10 @@ async def test_a_purchase_is_captured_at_once(host: Iso8583Host, acquirer: Acqui
 
 
 async def test_a_request_without_a_reference_gets_one(host: Iso8583Host, acquirer: Acquirer) -> None:
-    answer = await acquirer.say(acquirer.authorization(1000, de37=None))
+    for nothing in (None, " " * 12):
+        answer = await acquirer.say(acquirer.authorization(1000, de37=nothing))
 
-    assert host.standing(answer.fields[37]).held == 1000
+        assert host.standing(answer.fields[37]).held == 1000
 
 
 async def test_an_authorisation_is_completed_in_parts_and_no_further(host: Iso8583Host, acquirer: Acquirer) -> None:
@@ -228,6 +229,11 @@ async def test_a_reversal_without_original_data_finds_it_by_reference(host: Iso8
     assert await acquirer.code(acquirer.reversal(original, de90=None)) == "00"
     assert host.standing(RRN) == Standing()
     assert await acquirer.code(acquirer.reversal(original, de90=None)) == "25"
+    again = acquirer.authorization(700, RRN)
+    await acquirer.say(again)
+    assert await acquirer.code(acquirer.authorization(600, RRN)) == "00"
+    assert await acquirer.code(acquirer.reversal(again, de90=None)) == "00", "the newest that stands"
+    assert host.standing(RRN).held == 700
     late = acquirer.authorization(500, "000000000002")
     assert await acquirer.code(acquirer.reversal(late, de90="9" * 41 + "0", de37="000000000002")) == "25"
     assert await acquirer.code(acquirer.reversal(late, de90=None)) == "25"

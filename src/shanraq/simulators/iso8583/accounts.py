@@ -241,10 +241,13 @@ class Accounts:
                 return found, asked.original
         # The card and the state are judged afterwards: a second reversal must meet the first one's original,
         # not pass for one that overtook it.
-        for head in reversed(self._heads.get(asked.rrn, ())):
-            if head.entry.key[4] == asked.key[4] and not _differs(asked.approval, head.entry.approval):
-                return head, head.entry.key
-        return None, asked.original or reference_key(asked.rrn, asked.key)
+        heads = [
+            head
+            for head in reversed(self._heads.get(asked.rrn, ()))
+            if head.entry.key[4] == asked.key[4] and not _differs(asked.approval, head.entry.approval)
+        ]
+        standing = next((head for head in heads if not head.is_reversed), heads[0] if heads else None)
+        return standing, asked.original or reference_key(asked.rrn, asked.key)
 
     # Applying.
 

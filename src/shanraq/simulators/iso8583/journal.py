@@ -12,30 +12,42 @@ import os
 import secrets
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from shanraq.simulators.iso8583.accounts import Accounts, Entry, Key, Kind, Standing
 from shanraq.simulators.iso8583.schemes import SCHEMES
+from shanraq.standards.iso8583 import mask_number
 
 FORM: Final = "shanraq-iso8583-host/1"
 _SALT_BYTES: Final = 32
 _HASH_BYTES: Final = 16
+_KNOWN_CARDS: Final = 10_000
 _encode = json.JSONEncoder(separators=(",", ":")).encode
 
 
-class CardHash:
-    """Turns card numbers into hashes under a salt."""
+class Card(NamedTuple):
+    """A card number in the two forms in which it is kept: a hash, and masked. Both are empty for none."""
+
+    hash: str
+    masked: str
+
+
+class Cards:
+    """Turns card numbers into what may be kept of them, under a salt."""
 
     def __init__(self, salt: bytes) -> None:
         self._salt = salt
+        self._known: dict[str, Card] = {"": Card("", "")}
 
-    def __call__(self, pan: str) -> str:
-        """Return the hash of a card number; nothing for none."""
-        return (
-            hashlib.blake2b(pan.encode(), digest_size=_HASH_BYTES, key=self._salt, usedforsecurity=True).hexdigest()
-            if pan
-            else ""
-        )
+    def card(self, pan: str) -> Card:
+        """Return what is kept of a card number."""
+        card = self._known.get(pan)
+        if card is None:
+            if len(self._known) >= _KNOWN_CARDS:
+                self._known = {"": Card("", "")}
+            digest = hashlib.blake2b(pan.encode(), digest_size=_HASH_BYTES, key=self._salt).hexdigest()
+            card = self._known[pan] = Card(digest, mask_number(pan))
+        return card
 
 
 class Journal:

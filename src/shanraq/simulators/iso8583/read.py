@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sys import intern
 from typing import Final
 
 from shanraq.simulators.iso8583.accounts import Asked, Key, Kind
@@ -33,12 +34,13 @@ def pan_of(message: Message) -> str:
 def key_of(message: Message) -> Key:
     """Return what names a request; the same for its repeats."""
     fields = message.fields
+    # Millions of requests are kept, of few types, terminals and acquirers: one text each serves them all.
     return (
-        original_mti(message.mti),
+        intern(original_mti(message.mti)),
         fields.get(11, ""),
-        _sent_at(message),
-        fields.get(32, "").lstrip("0"),
-        fields.get(41, ""),
+        intern(_sent_at(message)),
+        intern(fields.get(32, "").lstrip("0")),
+        intern(fields.get(41, "")),
     )
 
 
@@ -65,10 +67,8 @@ def read_request(message: Message, scheme: Scheme, card: str) -> Asked:
         original = _original_of(message, scheme)
     if kind is Kind.REVERSAL:
         remaining = _remaining(message, amount)
-    return Asked(
-        key_of(message), kind, amount, fields.get(49, ""), fields.get(37, ""), fields.get(38, "").strip(), card, original,
-        remaining,
-    )  # fmt: skip
+    currency, rrn, approval = intern(fields.get(49, "")), fields.get(37, "").rstrip(), fields.get(38, "").strip()
+    return Asked(key_of(message), kind, amount, currency, rrn, approval, card, original, remaining)
 
 
 def _kind_of(message: Message, scheme: Scheme) -> Kind:

@@ -43,7 +43,6 @@ class Connection(asyncio.Protocol):
         self.is_signed_on = False
         self.next_header: str | None = None
         self.last_seen = 0.0
-        self.keep_alives_sent = 0
 
     def __repr__(self) -> str:
         return f"Connection({'open' if self.is_open else 'closed'})"
@@ -52,11 +51,6 @@ class Connection(asyncio.Protocol):
     def is_open(self) -> bool:
         """Tell whether anything can still be sent."""
         return self._transport is not None and not self._transport.is_closing()
-
-    @property
-    def keep_alives_seen(self) -> int:
-        """Return how many keep-alives came."""
-        return self._reader.keep_alives
 
     # What asyncio calls.
 
@@ -121,7 +115,6 @@ class Connection(asyncio.Protocol):
         """Send what the framing has for silence: session control on Visa's, nothing where it has nothing."""
         frame = SESSION_CONTROL if self._framing.name == "cs" else self._framing.keep_alive
         if frame is not None and self.is_open:
-            self.keep_alives_sent += 1
             self._out.append(frame)
             self._flush()
 

@@ -14,13 +14,13 @@ import structlog
 from shanraq.simulators.iso8583.accounts import Accounts, Asked, Decision, Entry, Kind, Standing
 from shanraq.simulators.iso8583.configuration import HostConfiguration
 from shanraq.simulators.iso8583.faults import HALF, Fault, Faults, Predicate, fault_named
-from shanraq.simulators.iso8583.journal import CardHash, Journal
+from shanraq.simulators.iso8583.journal import Card, Cards, Journal
 from shanraq.simulators.iso8583.read import RefusedError, key_of, pan_of, read_request
 from shanraq.simulators.iso8583.schemes import SCHEMES, Result, Scheme, Session
 from shanraq.simulators.iso8583.serve import Connection
 from shanraq.simulators.iso8583.triggers import Triggers
 from shanraq.simulators.iso8583.wire import Wire, is_sealed
-from shanraq.standards.iso8583 import FramingError, Iso8583Error, Message, mask_number
+from shanraq.standards.iso8583 import FramingError, Iso8583Error, Message
 from shanraq.standards.iso8583.flow import is_request, is_response
 from shanraq.standards.iso8583.framing import Received
 
@@ -50,7 +50,7 @@ class Iso8583Host:
         self._wire = Wire(self.scheme, self.configuration)
         self._random = random.Random(self.configuration.seed)  # noqa: S311 - a reproducible run, no secret
         self._approval_offset = self._random.randrange(_APPROVALS)
-        self._hash = CardHash(self._random.randbytes(32))
+        self._cards = Cards(self._random.randbytes(32))
         self._accounts = self._new_accounts()
         self._journal: Journal | None = None
         self._entries: list[Entry] = []
@@ -79,7 +79,7 @@ class Iso8583Host:
         path = self.configuration.journal
         if path is not None:
             self._journal = Journal(path, self.scheme.name)
-            self._hash = CardHash(self._journal.salt)
+            self._cards = Cards(self._journal.salt)
             # The journal knows what was answered; the memory may be ahead of it, if it could not be written.
             self._accounts = self._new_accounts()
             self._answers.clear()
@@ -401,9 +401,9 @@ class Iso8583Host:
             if self.configuration.observe is not None:
                 self._tell("out", self._wire.decode(answer))
             return answer
-        pan = pan_of(message)
+        card = self._cards.card(pan_of(message))
         try:
-            asked = read_request(message, self.scheme, self._hash(pan))
+            asked = read_request(message, self.scheme, card.hash)
         except RefusedError as error:
             self.counts["declined"] += 1
             return self._written(self._wire.answer(message, self.scheme.codes[error.result]))
@@ -416,7 +416,7 @@ class Iso8583Host:
         self.counts["approved" if moves else "declined"] += 1
         if code in self.scheme.retryable:
             return self._written(self._wire.answer(message, code))
-        entry = self._entry(asked, decision, code, pan)
+        entry = self._entry(asked, decision, code, card)
         if moves and fault.approve_partial is not None:
             entry = self._partial(entry, fault.approve_partial)
         self._accounts.apply(entry)
@@ -431,7 +431,7 @@ class Iso8583Host:
                 result = Result.ADVISED
         return self.scheme.codes[result]
 
-    def _entry(self, asked: Asked, decision: Decision, code: str, pan: str) -> Entry:
+    def _entry(self, asked: Asked, decision: Decision, code: str, card: Card) -> Entry:
         sequence = self._accounts.last_sequence + 1
         moves = decision.result is Result.APPROVED
         rrn, approval = asked.rrn, asked.approval
@@ -443,7 +443,7 @@ class Iso8583Host:
                 approval = f"{(self._approval_offset + sequence * _STEP) % _APPROVALS:06d}"
         return Entry(
             sequence, asked.key, asked.kind, code, moves, rrn, approval, asked.amount, asked.currency, asked.card,
-            mask_number(pan), decision.target, asked.remaining, decision.remembered,
+            card.masked, decision.target, asked.remaining, decision.remembered,
         )  # fmt: skip
 
     def _partial(self, entry: Entry, wanted: int) -> Entry:
@@ -459,7 +459,7 @@ class Iso8583Host:
         assert entry is not None
         response = self._wire.answer(message, entry.code)
         fields, has = response.fields, self._wire.has
-        if entry.rrn and 37 not in fields and 37 in has:
+        if entry.rrn and 37 in has and not fields.get(37, "").strip():
             fields[37] = entry.rrn
         if entry.moves and entry.approval and 38 in has:
             fields[38] = entry.approval

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
 from shanraq.standards.iso8583.codec import Codec
 from shanraq.standards.iso8583.content import is_moment, passes_luhn
 from shanraq.standards.iso8583.errors import Iso8583Error, Level
+from shanraq.standards.iso8583.framing import FramingError, framing, framing_names
 from shanraq.standards.iso8583.message import Message
 
+NO_FRAMING: Final = "none"
 _SENT_AT: Final = 7
 
 
@@ -39,64 +41,30 @@ class Reading:
 def diagnose(raw: bytes, codecs: Iterable[Codec]) -> list[Reading]:
     """Return every way to read the capture, the likeliest first."""
     readings = [
-        _read(name, codec, message) for name, message in _unframed(raw) for codec in codecs if message or name == "none"
+        _read(name, codec, message)
+        for name, message in _unframed(raw)
+        for codec in codecs
+        if message or name == NO_FRAMING
     ]
     return sorted(readings, key=lambda reading: reading.score, reverse=True)
 
 
 def _unframed(raw: bytes) -> list[tuple[str, bytes]]:
-    """Return the messages that framings see in a capture; a framing counts only if its length fits exactly."""
-    found = [("none", raw)]
-    found += [(name, raw[size:]) for name, size, length_of in _PREFIXES if _fits(raw, size, length_of)]
-    if raw[-1:] == b"\x03":
-        found.append(("base24 (ends with ETX)", raw[:-1]))
+    """Return the first message that each framing sees in a capture; a framing counts only if its frames end where it ends."""
+    found = [(NO_FRAMING, raw)]
+    for name in framing_names():
+        reader = framing(name, echo=False).reader()
+        try:
+            messages = reader.feed(raw)
+        except FramingError:
+            continue
+        if messages and not reader.waiting:
+            many = f", {len(messages)} messages" if len(messages) > 1 else ""
+            found.append((name + many, messages[0].message))
     return found
 
 
-def _fits(raw: bytes, size: int, length_of: Callable[[bytes], int]) -> bool:
-    try:
-        return len(raw) > size and length_of(raw[:size]) == len(raw) - size
-    except ValueError:
-        return False
-
-
-def _digits(head: bytes) -> int:
-    if not head.isdigit():
-        raise ValueError
-    return int(head)
-
-
-def _bcd(head: bytes) -> int:
-    text = head.hex()
-    if not text.isdigit():
-        raise ValueError
-    return int(text)
-
-
-def _visa(head: bytes) -> int:
-    if head[2:] != b"\x00\x00":
-        raise ValueError
-    return int.from_bytes(head[:2], "big")
-
-
-def _gicc(head: bytes) -> int:
-    if head[:2] != b"\x00\x00":
-        raise ValueError
-    return int.from_bytes(head[2:], "big")
-
-
-_PREFIXES: Final[tuple[tuple[str, int, Callable[[bytes], int]], ...]] = (
-    ("binary2", 2, lambda head: int.from_bytes(head, "big")),
-    ("binary2, the length counts itself", 2, lambda head: int.from_bytes(head, "big") - 2),
-    ("ascii4", 4, _digits),
-    ("bcd2", 2, _bcd),
-    ("cs", 4, _visa),
-    ("gicc or raw4", 4, _gicc),
-    ("cmf3", 3, lambda head: int.from_bytes(head, "big")),
-)
-
-
-def _read(framing: str, codec: Codec, raw: bytes) -> Reading:
+def _read(framed: str, codec: Codec, raw: bytes) -> Reading:
     level: Level | None = None
     message: Message | None = None
     why, read = "", len(raw)
@@ -109,7 +77,7 @@ def _read(framing: str, codec: Codec, raw: bytes) -> Reading:
                 read, message = max(0, error.offset), error.partial
             break
         level = wanted
-    return Reading(framing, codec.layout.id, level, read, len(raw), why or "everything fits", message)
+    return Reading(framed, codec.layout.id, level, read, len(raw), why or "everything fits", message)
 
 
 def _evidence(message: Message | None) -> int:
