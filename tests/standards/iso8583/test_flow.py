@@ -69,10 +69,15 @@ def test_a_response_echoes_what_it_is_matched_by_and_nothing_secret() -> None:
 
 
 def test_the_verification_value_of_2003_does_not_come_back() -> None:
-    assert respond(Message("2200", {11: "000000123456", 49: "40"}), "0000").fields == {11: "000000123456", 39: "0000"}
+    for mti in ("2200", "3200"):
+        request = Message(mti, {11: "000000123456", 49: "40"})
+        assert respond(request, "0000").fields == {11: "000000123456", 39: "0000"}
+        assert 49 not in reversal_of(request, stan="1", sent_at="0401123111").fields
 
 
-@pytest.mark.parametrize(("mti", "code"), [("0100", "30"), ("1100", "904"), ("2100", "1015"), ("9100", "30")])
+@pytest.mark.parametrize(
+    ("mti", "code"), [("0100", "30"), ("1100", "904"), ("2100", "1015"), ("3100", "1015"), ("9100", "30")]
+)
 def test_a_request_that_cannot_be_read_is_answered_as_far_as_it_was_read(mti: str, code: str) -> None:
     assert format_error(Message(mti, {11: "123456"})).fields == {11: "123456", 39: code}
 

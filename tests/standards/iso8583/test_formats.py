@@ -102,6 +102,26 @@ def test_a_specification_of_moov_reads_and_writes_messages() -> None:
     assert not imported.losses
 
 
+def test_parts_inside_of_parts_come_along_and_go_out_again() -> None:
+    inner = copy.deepcopy(BITMAPPED) | {
+        "subfields": {"2": POSITIONAL, "3": CHIP, "8": moov_field("String", 9, "ASCII", "BCD.L")}
+    }
+    outer = copy.deepcopy(BITMAPPED) | {"subfields": {"1": inner}}
+    parts = {
+        62: {"items": {"1": {"items": {"2": {"1": "30", "2": "10", "3": "20"}, "3": [["9F02", "01"]], "8": "AB"}}}}
+    }
+    layout = import_moov(moov(f62=outer)).whole()
+
+    raw = Codec(layout).encode(Message("0100", parts=parts))
+    again = import_moov(export_moov(layout).whole()).whole()
+
+    assert (
+        raw[12:].hex() == "13" + "80" + "11" + "61" + b"301020".hex() + b"004".hex() + "9f020101" + "02" + b"AB".hex()
+    )
+    assert Codec(again).decode(raw).parts == parts == Codec(layout).decode(raw).parts
+    assert Codec(again).encode(Message("0100", parts=parts)) == raw
+
+
 def test_what_moov_does_otherwise_is_remarked() -> None:
     remarks = {(note.place, note.kind) for note in import_moov(MOOV).notes}
 
@@ -163,7 +183,6 @@ def test_every_prefix_of_moov_is_written_as_moov_writes_it(family: str, width: i
         (copy.deepcopy(TAGGED) | {"tag": {"length": 2, "enc": "BCD"}}, "48"),
         (copy.deepcopy(BITMAPPED) | {"bitmap": moov_field("Bitmap", 1, "HexToASCII", "Hex.Fixed")}, "48"),
         (copy.deepcopy(POSITIONAL) | {"subfields": {"1": moov_field("String", 9, "ASCII", "ASCII.L")}}, "48.1"),
-        (copy.deepcopy(BITMAPPED) | {"subfields": {"2": POSITIONAL}}, "48.2"),
         (moov_field("String", 3, "EBCDIC", "EBCDIC.Fixed"), "48"),
     ],
 )
@@ -393,6 +412,94 @@ def test_what_is_no_packager_definition_is_refused(text: str, reason: str) -> No
         import_jpos(text)
 
 
+def packager(inner: str, name: str = "IFB_LLLBINARY", more: str = 'emitBitmap="true"') -> str:
+    return (
+        f'<isofieldpackager id="60" length="99" name="" class="org.jpos.iso.{name}" {more}>{inner}</isofieldpackager>'
+    )
+
+
+@pytest.mark.parametrize(
+    ("line", "notes"),
+    [
+        (packager(isofield(0, 16, "IFB_BITMAP") + isofield(2, 9, "IF_CHAR")), [("60", "remark")]),
+        (packager(isofield(0, 16, "IFB_BITMAP") + isofield(70, 9, "IF_CHAR")), [("60", "loss")]),
+        (packager(isofield(0, 8, "IFA_BITMAP") + isofield(2, 9, "IF_CHAR")), [("60", "loss")]),
+        (packager(isofield(1, 9, "IF_CHAR")), [("60", "loss")]),
+        (packager(isofield(0, 8, "IFB_BITMAP") + isofield(2, 9, "com.Own")), [("60.2", "loss")]),
+        (packager(isofield(1, 9, "IF_CHAR"), "IFB_LLNUM", 'emitBitmap="false"'), [("60", "loss")]),
+        (packager(isofield(1, 3, "IFB_NUMERIC"), more='emitBitmap="false"'), [("60.1", "loss")]),
+        (packager(isofield(1, 4, "IFB_NUMERIC") + isofield(2, 4, "IFA_BINARY"), more='emitBitmap="false"'), []),
+        (packager(isofield(1, 4, "IFE_CHAR") + isofield(2, 5, "IFB_AMOUNT"), more='emitBitmap="false"'), []),
+    ],
+)  # fmt: skip
+def test_packagers_inside_of_elements(line: str, notes: list[tuple[str, str]]) -> None:
+    imported = import_jpos(jpos(line))
+
+    assert [(note.place, note.kind) for note in imported.notes] == notes
+    assert 60 in imported.layout.fields
+
+
+@pytest.mark.parametrize(
+    ("field", "loss"),
+    [
+        ({"encoding": "ebcdic", "prefix": {"encoding": "bcd", "bytes": 1, "digits": 2}}, "left out"),
+        ({"encoding": "ascii", "prefix": {"encoding": "binary", "bytes": 3}}, "left out"),
+        ({"encoding": "hex_ascii", "prefix": {"encoding": "ebcdic", "bytes": 2, "digits": 2}}, "left out"),
+        ({"encoding": "bcd", "prefix": {"encoding": "ascii", "bytes": 2, "digits": 2},
+          "pad_nibble": {"side": "right", "value": "F"}}, "left out"),
+        ({"encoding": "bcd", "prefix": {"encoding": "bcd", "bytes": 1, "digits": 2},
+          "pad_nibble": {"side": "left", "value": "A"}}, "fills up with A"),
+    ],
+)  # fmt: skip
+def test_what_no_class_of_jpos_writes_is_a_loss(field: dict[str, Any], loss: str) -> None:
+    plain = json.loads(iso8583.layout("iso87e").to_json())
+    unit = {"bcd": "digits", "hex_ascii": "bytes"}.get(field["encoding"], "characters")
+    length = {"kind": "variable", "max": 9, "unit": unit, "prefix": field.pop("prefix")}
+    plain["fields"] = {"60": {"name": "Own", "class": "ans", "length": length, **field}}
+
+    losses = export_jpos(Layout.from_json(json.dumps(plain))).losses
+
+    assert [note.place for note in losses] == ["charset", "60"]
+    assert loss in losses[1].reason
+
+
+@pytest.mark.parametrize(
+    ("field", "notes"),
+    [
+        (moov_field("Bitmap", 8, "Binary", "Binary.Fixed"), [("48", "loss")]),
+        (moov_field("Binary", 8, "ASCII", "ASCII.LL"), [("48", "remark")]),
+        (moov_field("String", 8, "ASCIIToHex", "ASCII.LL"), [("48", "remark")]),
+        (moov_field("Binary", 8, "HexToASCII", "ASCII.LL"), [("48", "remark")]),
+        (moov_field("Numeric", 8, "ASCII", "ASCII.LL"), [("48", "remark")]),
+        (copy.deepcopy(BITMAPPED) | {"bitmap": moov_field("Bitmap", 1, "Binary", "Binary.Fixed")}, [("48", "remark")]),
+        (
+            copy.deepcopy(BITMAPPED) | {"subfields": {"2": moov_field("Binary", 9, "Binary", "Hex.L")}},
+            [("48.2", "loss")],
+        ),
+        (
+            copy.deepcopy(POSITIONAL) | {"subfields": {"1": moov_field("String", 3, "BCD", "BCD.Fixed")}},
+            [("48.1", "loss")],
+        ),
+        (copy.deepcopy(POSITIONAL) | {"subfields": {"1": moov_field("String", 6, "EBCDIC", "EBCDIC.Fixed")}}, []),
+        (copy.deepcopy(POSITIONAL) | {"prefix": "Hex.LL"}, [("48", "loss")]),
+        (copy.deepcopy(POSITIONAL) | {"subfields": {}}, []),
+    ],
+)
+def test_elements_of_moov_that_look_otherwise_here(field: dict[str, Any], notes: list[tuple[str, str]]) -> None:
+    assert [(note.place, note.kind) for note in import_moov(moov(f48=field)).notes] == notes
+
+
+def test_an_element_among_the_first_bits_is_left_out_with_a_note() -> None:
+    fields = {
+        "f65": moov_field("Bitmap", 8, "Binary", "Binary.Fixed"),
+        "f200": moov_field("String", 1, "ASCII", "ASCII.Fixed"),
+    }
+    imported = import_moov(moov(**fields))
+
+    assert [(note.place, note.kind) for note in imported.notes] == [("65", "remark")]
+    assert imported.layout.bitmap.max_maps == 4
+
+
 # pyiso8583
 
 
@@ -444,6 +551,18 @@ def test_what_is_no_specification_of_pyiso8583_is_refused(change: dict[str, Any]
 def test_a_specification_of_pyiso8583_without_its_head_is_refused(name: str) -> None:
     with pytest.raises(LayoutError, match=name):
         import_pyiso8583({key: value for key, value in pyiso().items() if key != name})
+
+
+def test_a_header_that_is_no_ascii_and_a_type_in_latin1_are_read() -> None:
+    imported = import_pyiso8583(pyiso(h={"max_len": 4, "data_enc": "cp500"}, t={"max_len": 4, "data_enc": "latin-1"}))
+
+    assert [(note.place, note.kind) for note in imported.notes] == [("h", "loss")]
+    assert imported.layout.header is not None
+    assert (imported.layout.header.value_form, imported.layout.mti.encoding, imported.layout.charset) == (
+        "hex",
+        "ascii",
+        None,
+    )
 
 
 def test_text_counted_in_half_bytes_is_a_loss() -> None:

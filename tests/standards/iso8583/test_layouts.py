@@ -235,3 +235,51 @@ def test_parts_are_read_by_the_layout_they_belong_to() -> None:
         codec = Codec(Layout.from_json(json.dumps(plain)))
         raw = codec.encode(Message("0100", parts={127: {"items": {"2": "x" * size}}}))
         assert codec.decode(raw, Level.STRUCTURE).parts == {127: {"items": {"2": "x" * size}}}
+
+
+def nested_layout() -> Codec:
+    """DE127 as bitmap, in it hex digits with chip data and a bitmap with tagged text."""
+    plain = json.loads(iso8583.layout("post").to_json())
+    of_bytes = {
+        "kind": "variable",
+        "max": 99,
+        "unit": "bytes",
+        "prefix": {"encoding": "ascii", "bytes": 2, "digits": 2},
+    }
+    of_text = of_bytes | {"unit": "characters"}
+    chip = {"name": "Chip", "class": "b", "encoding": "hex_ascii", "length": of_bytes, "parts": {"kind": "ber_tlv"}}
+    number = {"digits": 2, "encoding": "text"}
+    tagged = {"name": "Tags", "class": "ans", "encoding": "ascii", "length": of_text,
+              "parts": {"kind": "tagged", "tag": number, "length": number}}  # fmt: skip
+    bits = {"name": "Bits", "class": "b", "encoding": "raw", "length": of_bytes,
+            "parts": {"kind": "bitmapped", "bitmap_bytes": 1, "extension_bit": False, "elements": {"4": tagged}}}  # fmt: skip
+    plain["fields"]["127"]["parts"]["elements"] |= {"30": chip, "31": bits}
+    return Codec(Layout.from_json(json.dumps(plain)))
+
+
+def test_parts_split_inside_of_parts_and_hide_what_they_find() -> None:
+    codec = nested_layout()
+    parts = {127: {"items": {"30": [["5A", "4111111111111111"]], "31": {"items": {"4": {"items": [["01", "Z"]]}}}}}}
+
+    raw = codec.encode(Message("0100", parts=parts))
+    message = codec.decode(raw)
+
+    assert raw.endswith(b"105A084111111111111111" + b"08\x1005" + b"0101Z")
+    assert message.parts == parts
+    assert codec.encode(message) == raw
+    assert "4111111111111111" not in repr(message)
+    assert b"4111111111111111".hex() not in repr(message)
+
+
+def test_an_error_inside_of_parts_has_its_path_and_place() -> None:
+    codec = nested_layout()
+    raw = codec.encode(Message("0100", parts={127: {"items": {"30": [["9F02", "0011"]]}}})).replace(
+        b"9F0202", b"9F0203"
+    )
+    with pytest.raises(Iso8583Error) as refused:
+        codec.decode(raw)
+
+    assert (refused.value.code, refused.value.field) == ("truncated", "127.30.9F02")
+    assert refused.value.offset == raw.index(b"9F0203") + 6
+    with pytest.raises(Iso8583Error, match=r"127\.30"):
+        codec.encode(Message("0100", parts={127: {"items": {"30": [["9F", "00"]]}}}))

@@ -184,6 +184,11 @@ def test_data_of_the_customer_are_hidden_as_a_whole(number: int) -> None:
     assert b"Aigerim".hex().upper() not in shown
 
 
+@pytest.mark.parametrize("mti", ["2100", "3100"])
+def test_a_later_edition_hides_alike(mti: str) -> None:
+    assert Message(mti, {49: "0010" + "40" * 8}).masked()["fields"]["49"] == "*" * 20
+
+
 def test_the_currency_of_1987_is_no_verification_value() -> None:
     assert Message("0100", {49: "398"}).masked()["fields"]["49"] == "398"
 

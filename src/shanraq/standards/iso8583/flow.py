@@ -30,8 +30,10 @@ _REQUESTS: Final = "0246"
 _RESPONSES: Final = "1357"
 _ORIGINALS: Final = "024"
 _REPEATS: Final = "135"
-_FORMAT_ERROR: Final = {"1": "904", "2": "1015"}
-_FULL_REVERSAL: Final = {"1": "400", "2": "400"}
+# The first digit of a type is its edition: 0 for 1987, 1 for 1993, 2 for 2003; 3 is taken to be a later one of the same kind.
+_LATER: Final = ("2", "3")
+_FORMAT_ERROR: Final = {"1": "904", "2": "1015", "3": "1015"}
+_FULL_REVERSAL: Final = {"1": "400", "2": "400", "3": "400"}
 
 
 def is_request(mti: str) -> bool:
@@ -87,7 +89,7 @@ def respond(request: Message, response_code: str, *, keep: Iterable[int] = ECHOE
     mti = response_mti(request.mti)
     kept = keep if isinstance(keep, frozenset) else frozenset(keep)
     fields = {number: value for number, value in request.fields.items() if number in kept}
-    if mti[0] == "2":
+    if mti[0] in _LATER:
         fields.pop(_VERIFICATION, None)  # of 2003: the card verification value, which nobody needs back
     fields[_CODE] = response_code
     return Message(mti, dict(sorted(fields.items())), header=reply_header(request.header))
@@ -127,7 +129,7 @@ class Original:
 
 def original_element(mti: str) -> int:
     """Return the number of the original data elements: 90 in 1987, 56 in later editions."""
-    return 56 if mti[:1] in ("1", "2") else 90
+    return 56 if mti[:1] in ("1", *_LATER) else 90
 
 
 def original_data(message: Message) -> str:
@@ -142,7 +144,7 @@ def original_data(message: Message) -> str:
     if message.mti[0] == "1":
         acquirer = _digits(message, 32, 11, fill=False)
         return message.mti + _digits(message, _STAN, 6) + _digits(message, 12, 12) + f"{len(acquirer):02d}{acquirer}"
-    if message.mti[0] == "2":
+    if message.mti[0] in _LATER:
         return (
             message.mti + _digits(message, _STAN, 12) + _digits(message, 12, 14) + _digits(message, 32, 11, fill=False)
         )
@@ -196,7 +198,7 @@ def reversal_of(
     """
     version = request.mti[:1]
     fields = {number: request.fields[number] for number in set(keep) & request.fields.keys()}
-    if version == "2":
+    if version in _LATER:
         fields.pop(_VERIFICATION, None)
     if version in _FULL_REVERSAL:
         fields[24] = _FULL_REVERSAL[version]

@@ -43,7 +43,7 @@ _SHORT: Final = 11
 def mask(message: Message) -> dict[str, Any]:
     """Return a message as `Message.to_dict` does, masked."""
     shown = message.to_dict()
-    edition = message.mti[:1]
+    edition = "2" if message.mti[:1] == "3" else message.mti[:1]
     numbers, secrets = _NUMBERS_OF.get(edition, _NUMBERS), _SECRETS_OF.get(edition, _SECRETS)
     hidden_parts = _SECRET_PARTS | _SECRET_PARTS_OF.get(edition, frozenset())
     known = _numbers_in(message, numbers)
@@ -140,14 +140,15 @@ def _secret_items(parts: Any, path: str, hidden: frozenset[str]) -> Iterator[tup
 
 
 def _tlv_items(parts: Any) -> list[tuple[str, str]]:
-    """Return the (tag, hex) pairs of BER-TLV, also those inside of datasets."""
+    """Return the (tag, hex) pairs of BER-TLV, also those inside of datasets and of other parts."""
+    if isinstance(parts, dict):
+        return [item for part in parts.values() for item in _tlv_items(part)]
     found: list[tuple[str, str]] = []
-    if isinstance(parts, list):
-        for item in parts:
-            if isinstance(item, dict):
-                found += _tlv_items(item.get("items"))
-            elif len(item) == 2 and isinstance(item[1], str):
-                found.append((item[0], item[1]))
+    for item in parts if isinstance(parts, list) else ():
+        if isinstance(item, list) and len(item) == 2 and isinstance(item[0], str) and isinstance(item[1], str):
+            found.append((item[0], item[1]))
+        else:
+            found += _tlv_items(item)
     return found
 
 

@@ -379,22 +379,31 @@ def _prepare(elements: dict[int, Field], code_page: str | None) -> _Prepared:
 
 def _read_elements(
     elements: dict[int, Field], numbers: Iterable[int], data: bytes, at: int, place: Place
-) -> tuple[dict[str, str], int]:
+) -> tuple[dict[str, Any], int]:
+    """Return sub-elements by number, those that split further split, and where they end."""
     readers = _prepare(elements, place.code_page).readers
-    items: dict[str, str] = {}
+    items: dict[str, Any] = {}
     for number in numbers:
         read = readers.get(number)
         if read is None:
             raise Iso8583Error("unknown_field", f"{place.path}.{number}", place.at(at), "is not in the layout")
         try:
-            items[str(number)], _, at = read(data, at, len(data))
+            value, start, at = read(data, at, len(data))
         except Iso8583Error as error:
             error.field, error.offset = f"{place.path}.{error.field}", place.at(error.offset)
             raise
+        field = elements[number]
+        if field.parts is None:
+            items[str(number)] = value
+            continue
+        inner = _inner_place(field, number, place, start)
+        content = bytes.fromhex(value) if field.encoding == "hex_ascii" else data[start:at]
+        found = split(field.parts, content, inner)
+        items[str(number)] = value if found is None else found
     return items, at
 
 
-def _write_elements(elements: dict[int, Field], given: Mapping[str, str], place: Place) -> tuple[list[int], bytes]:
+def _write_elements(elements: dict[int, Field], given: Mapping[str, Any], place: Place) -> tuple[list[int], bytes]:
     writers = _prepare(elements, place.code_page).writers
     items = {int(number): text for number, text in given.items()}
     body = b""
@@ -402,12 +411,21 @@ def _write_elements(elements: dict[int, Field], given: Mapping[str, str], place:
         write = writers.get(number)
         if write is None:
             raise Iso8583Error("unknown_field", f"{place.path}.{number}", -1, "is not in the layout")
+        field, value = elements[number], items[number]
+        if field.parts is not None and not isinstance(value, str):
+            inner = _inner_place(field, number, place, 0)
+            value = _text_of(join(field.parts, value, inner), "text", inner, 0)
         try:
-            body += write(items[number])
+            body += write(value)
         except Iso8583Error as error:
             error.field = f"{place.path}.{error.field}"
             raise
     return sorted(items), body
+
+
+def _inner_place(field: Field, number: int, place: Place, start: int) -> Place:
+    scale = place.scale * (2 if field.encoding == "hex_ascii" else 1)
+    return Place(f"{place.path}.{number}", place.at(start), scale, field.encoding, place.code_page)
 
 
 def _split_bitmapped(parts: Bitmapped, data: bytes, place: Place) -> dict[str, Any]:

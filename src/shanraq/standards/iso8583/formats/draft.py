@@ -14,7 +14,6 @@ from shanraq.standards.iso8583.layout import MAP_BITS, SCHEMA, Edition, Layout
 SIZE_LIMIT: Final = 4_000_000
 """Bytes of a foreign specification."""
 
-_MOST_MAPS: Final = 3
 _DEPTH_LIMIT: Final = 64
 _TRACKS: Final = frozenset((35, 36, 45))
 Plain = dict[str, Any]
@@ -56,12 +55,9 @@ class Draft:
         for number in [number for number in self.fields if number % MAP_BITS == 1]:
             self.remark(str(number), "is the first bit of a bitmap, never an element: left out")
             del self.fields[number]
-        last = max(self.fields, default=1)
         for number in [number for number in self.fields if number > self.bitmap["max_maps"] * MAP_BITS]:
             self.loss(str(number), f"lies outside of {self.bitmap['max_maps']} bitmaps: left out")
             del self.fields[number]
-        if last > MAP_BITS * _MOST_MAPS:
-            self.loss("fields", f"no more than {_MOST_MAPS} bitmaps were ever seen")
         layout_id, title, iso_version = self._named
         plain: Plain = {
             "schema": SCHEMA, "id": layout_id, "title": title, "iso_version": iso_version, "header": self.header,

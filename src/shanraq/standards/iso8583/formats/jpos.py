@@ -257,11 +257,8 @@ def _bitmapped(node: Node, bitmap: _Class | None, place: str, draft: Draft) -> P
     for child in node.children[1:]:
         number = number_of(_attribute(child, "id"), f"line {child.line}")
         found = _element(child, number, f"{place}.{number}", draft)
-        if found is None:
-            continue
-        if found.pop("parts", None) is not None:
-            draft.loss(f"{place}.{number}", "splits no further inside of a bitmapped element: it stays whole")
-        elements[str(number)] = found
+        if found is not None:
+            elements[str(number)] = found
     if size > 8 and all(int(number) <= 64 for number in elements):
         draft.remark(place, "its bitmap has 8 bytes, as long as no element above 64 is there")
         size = 8

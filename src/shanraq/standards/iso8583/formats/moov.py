@@ -226,11 +226,8 @@ def _bitmapped(spec: Plain, subfields: dict[str, Plain], place: str, draft: Draf
     for name, sub in subfields.items():
         inner = f"{place}.{name}"
         found = _element(sub, number_of(name, place), inner, draft, depth + 1)
-        if found is None:
-            continue
-        if found.pop("parts", None) is not None:
-            draft.loss(inner, "splits no further inside of a bitmapped element: it stays whole")
-        elements[name] = found
+        if found is not None:
+            elements[name] = found
     return {"kind": "bitmapped", "bitmap_bytes": size, "extension_bit": False, "elements": elements}
 
 

@@ -51,8 +51,6 @@ def import_pyiso8583(
             raise LayoutError(f"{name}: is missing")
     draft = Draft(layout_id, layout_id, iso_version)
     draft.mti = _text_or(spec[_TYPE], _TYPE, draft, "bcd")
-    if draft.mti == "latin1":
-        draft.mti = "ascii"
     numbers = {
         number_of(name, name): name for name in spec if name not in (_HEADER, _TYPE, _PRIMARY, _SECONDARY, _TERTIARY)
     }
@@ -74,18 +72,23 @@ def _text_or(spec: Plain, place: str, draft: Draft, binary: str, key: str = "dat
     coded = text_at(spec, key, place)
     if coded == _BINARY:
         return binary
+    page = _page_of(coded, f"{place}.{key}", draft)
+    if page == "ascii":
+        return "ascii"
+    if page == "latin1" and (key == "len_enc" or place == _TYPE):
+        return "ascii"  # digits are the same, and need no code page of the layout
+    draft.page(page, place)
+    return "latin1" if page == "latin1" else "ebcdic"
+
+
+def _page_of(coded: str, place: str, draft: Draft) -> str:
     try:
         name = codecs.lookup(coded).name
     except (LookupError, ValueError):
-        raise LayoutError(f"{place}.{key}: there is no codec {coded[:32]!r}") from None
-    page = _PAGES.get(name)
-    if page == "ascii":
-        return "ascii"
-    if page is None:
-        draft.loss(f"{place}.{key}", f"{name} is no code page of layouts: read as ASCII")
-        return "ascii"
-    draft.page(page, place)
-    return "latin1" if page == "latin1" else "ebcdic"
+        raise LayoutError(f"{place}: there is no codec {coded[:32]!r}") from None
+    if name not in _PAGES:
+        draft.loss(place, f"{name} is no code page of layouts: read as ASCII")
+    return _PAGES.get(name, "ascii")
 
 
 def _header(spec: Plain, draft: Draft) -> Plain | None:
@@ -94,10 +97,10 @@ def _header(spec: Plain, draft: Draft) -> Plain | None:
         return None
     if size_at(spec, "len_type", _HEADER, least=0):
         raise LayoutError("h: a header of several lengths has no place in a layout")
-    written = _text_or(spec, _HEADER, draft, _BINARY)
-    if written not in (_BINARY, "ascii"):
+    coded = text_at(spec, "data_enc", _HEADER)
+    form = "text" if coded != _BINARY and _page_of(coded, _HEADER, draft) == "ascii" else "hex"
+    if form == "hex" and coded != _BINARY:
         draft.loss(_HEADER, "a header is shown as hex or ASCII: it is shown as hex")
-    form = "text" if written == "ascii" else "hex"
     return {"bytes": size, "value_form": form, "elements": []}
 
 
@@ -129,7 +132,6 @@ def _element(spec: Plain, number: int, draft: Draft) -> Plain | None:
             prefix = binary_prefix(width)
         else:
             kind = "bcd" if coded == "bcd" else _text_or(spec, place, draft, _BINARY, "len_enc")
-            kind = "ascii" if kind == "latin1" else kind
             # Three digits take two bytes of BCD; which of the two forms is meant shows only in the maximum.
             spare = kind == "bcd" and width > 1 and size < 10 ** (width * 2 - 1)
             digits = width if kind != "bcd" else width * 2 - spare
