@@ -27,7 +27,7 @@ from tests.flows.platform import Client, Server, free_port, onboard
 from tests.flows.test_kill_drill import lay_ground, pay, settle
 
 FULL = os.environ.get("SHANRAQ_DRILL") == "full"
-KILLS = 60 if FULL else 3
+KILLS = 60 if FULL else 2
 CLIENTS = 6
 
 RULES = [

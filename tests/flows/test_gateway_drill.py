@@ -24,7 +24,7 @@ from tests.flows.platform import Server, free_port, onboard
 from tests.flows.test_card_host_drill import Host, drained, references
 
 FULL = os.environ.get("SHANRAQ_DRILL") == "full"
-KILLS = 60 if FULL else 3
+KILLS = 60 if FULL else 2
 TERMINALS = 6
 CODEC = codec("iso87_asciibin")
 FRAMING = framing("binary2")

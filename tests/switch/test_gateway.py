@@ -95,13 +95,13 @@ class Shop:
             writer.close()
         return None
 
-    async def payments(self) -> list[payments.Payment]:
+    async def made(self) -> list[payments.Payment]:
         async with self.database.begin(SYSTEM) as tx:
             rows = await tx.rows("SELECT id FROM payment ORDER BY id")
         return [await payments.find_payment(self.database, self.actor, row["id"]) for row in rows]
 
     async def statuses(self) -> list[str]:
-        return [payment.status.value for payment in await self.payments()]
+        return [payment.status.value for payment in await self.made()]
 
     async def settle(self) -> None:
         """Let recovery, the host's queue and the reversals of terminals run until nothing is open."""
@@ -168,7 +168,7 @@ async def test_authorises_captures_and_refunds(shop: Shop) -> None:
         shop.message("200", {2: None, 14: None, 3: "200000", 4: "000000000700", 37: approved.fields[37]})
     )
     await shop.settle()
-    (payment,) = await shop.payments()
+    (payment,) = await shop.made()
 
     assert (approved.mti[1:], approved.fields[39][-2:]) == ("110", "00")
     assert len(approved.fields[38].strip()) == 6
@@ -188,7 +188,7 @@ async def test_a_purchase_takes_the_money_at_once_and_a_reversal_gives_it_back(s
     approved = await shop.send(request)
     reversed_ = await shop.send(shop.reversal(request))
     await shop.settle()
-    (payment,) = await shop.payments()
+    (payment,) = await shop.made()
 
     assert shop.code(approved)[-2:] == "00"
     assert shop.code(reversed_) == ("400" if shop.later else "00")
@@ -215,7 +215,7 @@ async def test_a_repeat_gets_the_same_answer_and_pays_once(shop: Shop) -> None:
 
     assert first is not None
     assert all(answer == first for answer in again)
-    assert len(await shop.payments()) == 1
+    assert len(await shop.made()) == 1
 
 
 async def test_many_copies_at_once_are_one_payment(shop: Shop) -> None:
@@ -225,7 +225,7 @@ async def test_many_copies_at_once_are_one_payment(shop: Shop) -> None:
 
     assert shop.code(last)[-2:] == "00"
     assert {answer.fields[38] for answer in answers if answer is not None} <= {last.fields[38] if last else ""}
-    assert len(await shop.payments()) == 1
+    assert len(await shop.made()) == 1
     assert sum(one.captured for one in shop.host.standings().values()) == 150_000
 
 
@@ -235,7 +235,7 @@ async def test_a_trace_number_used_for_another_amount_is_refused(shop: Shop) -> 
     other = Message(request.mti, {**request.fields, 4: "000000000001"})
 
     assert shop.code(await shop.send(other)) == ("913" if shop.later else "94")
-    assert len(await shop.payments()) == 1
+    assert len(await shop.made()) == 1
 
 
 @pytest.mark.parametrize(
@@ -349,7 +349,7 @@ async def test_an_unknown_outcome_is_not_answered_and_its_reversal_holds(shop: S
     reversed_ = await shop.send(shop.reversal(request, "420"))
     again = await shop.send(shop.reversal(request, "420"))
     await shop.settle()
-    (payment,) = await shop.payments()
+    (payment,) = await shop.made()
 
     assert unanswered is None
     assert shop.code(reversed_) == shop.code(again) == ("400" if shop.later else "00")
@@ -415,7 +415,7 @@ async def test_the_reversal_of_a_completion_takes_all_back(shop: Shop) -> None:
     await shop.send(capture)
     answer = await shop.send(shop.reversal(capture))
     await shop.settle()
-    (payment,) = await shop.payments()
+    (payment,) = await shop.made()
 
     assert shop.code(answer) == ("400" if shop.later else "00")
     assert payment.status in ("voided", "refunded")
@@ -432,7 +432,7 @@ async def test_reversals_that_cannot_be_done_are_refused_at_once(shop: Shop) -> 
     await shop.send(refund)
     of_refund = await shop.send(shop.reversal(refund))
     await shop.settle()
-    (payment,) = await shop.payments()
+    (payment,) = await shop.made()
 
     assert {shop.code(in_part), shop.code(of_refund)} == {"115" if shop.later else "40"}
     assert (payment.status, payment.amount_refunded) == ("partially_refunded", 700)
@@ -480,7 +480,7 @@ async def test_messages_are_believed_with_a_right_code_only(shop: Shop) -> None:
     assert answer is not None
     assert shop.code(answer)[-2:] == "00"
     assert right.is_authentic(shop.codec, shop.codec.encode(answer))
-    assert len(await shop.payments()) == 1
+    assert len(await shop.made()) == 1
 
 
 async def test_a_card_number_is_in_no_log_and_no_row(shop: Shop) -> None:
