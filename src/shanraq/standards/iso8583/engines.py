@@ -6,7 +6,6 @@ not plainly right; the exact codec then reads or writes it, or says what is wron
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from typing import Literal, Protocol, TypeAlias
 

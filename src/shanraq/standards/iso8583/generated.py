@@ -4,7 +4,8 @@ A function knows where every element begins up to the first one of variable leng
 the characters of neighbours of one class in one step. It gives None for whatever is not plainly right, and the exact codec then
 reads or writes that message: so it never has to say what is wrong.
 
-A layout may come from a stranger: the text of the code holds integers and names made here, and nothing out of a layout or a message.
+A layout may come from a stranger: the text of the code holds integers and names made here, and nothing else out of a layout or a
+message.
 """
 
 from __future__ import annotations
@@ -42,10 +43,12 @@ F = TypeVar("F")
 
 # The sender chooses the bits: what is kept for them has a bound.
 FUNCTIONS_LIMIT: Final = 1024
-# Generating costs about what reading this many messages exactly costs. A set of elements gets its function when it has cost that
-# much: whatever a sender does, it costs at most about twice the exact codec.
+# Generating costs about what reading this many messages exactly costs. A set of elements gets its function when it has cost
+# that much: whatever a sender does, it costs at most about twice the exact codec.
 SIGHTINGS: Final = 16
 _LENGTHS_LIMIT: Final = 10_000
+_SHAPE_BYTES_LIMIT: Final = 255
+_LITERAL_LIMIT: Final = 15  # a larger dict literal is not made in one step
 
 _PRINTABLE: Final = " -~"
 _ABOVE: Final = r"\xa0-\xff"
@@ -68,7 +71,8 @@ def _tlv() -> re.Pattern[bytes]:
     """Return what matches well-formed BER-TLV with lengths of one or two bytes (00-7F, 81); longer ones are split to see."""
 
     def bodies(lengths: Iterable[int]) -> bytes:
-        return b"|".join(re.escape(bytes([length])) + (b".{%d}" % length if length else b"") for length in lengths)
+        written = (b"." * length if length < 9 else b".{%d}" % length for length in range(0x100))
+        return b"|".join(re.escape(bytes([length])) + body for length, body in zip(lengths, written, strict=False))
 
     more = rb"[\x1f\x3f\x5f\x7f\x9f\xbf\xdf]"
     tag = rb"(?:[^\x00\xff\x1f\x3f\x5f\x7f\x9f\xbf\xdf]|" + more + rb"[\x00-\x7f]|" + more + rb"[\x80-\xff][\x00-\x7f])"
@@ -78,6 +82,31 @@ def _tlv() -> re.Pattern[bytes]:
 
 
 _TLV: Final = _tlv().fullmatch
+
+
+class Shapes:
+    """Where tags and lengths stand in the BER-TLV of an element, as it comes again and again: one shape for each size.
+
+    Whoever has the same bytes in the same places is well-formed as well, which one comparison of integers tells.
+    """
+
+    def __init__(self, parts: BerTlv, place: splitting.Place) -> None:
+        self.known: Final[dict[int, tuple[int, int]]] = {}
+        self._misses: Final[dict[int, int]] = {}
+        self._parts = parts
+        self._place = place
+
+    def check(self, data: bytes) -> None:
+        """Check what has no known shape; remember the shape of a size that has missed often enough. Raises Iso8583Error."""
+        if _TLV(data) is None:
+            splitting.split(self._parts, data, self._place)
+        size = len(data)
+        if size > _SHAPE_BYTES_LIMIT or (size not in self._misses and len(self._misses) >= _SHAPE_BYTES_LIMIT):
+            return
+        self._misses[size] = self._misses.get(size, 0) + 1
+        if self._misses[size] % SIGHTINGS == 0:
+            mask = splitting.tlv_frame(data)
+            self.known[size] = mask, mask & int.from_bytes(data, "big")
 
 
 class Functions(Generic[K, F]):
@@ -134,6 +163,11 @@ class Generated:
         self.peek_functions: Final = Functions[tuple[bytes, tuple[int, ...]], Peek](sightings, limit)
         self.span_functions: Final = Functions[bytes, Place](sightings, limit)
         self._mtis: Final[dict[str, bytes]] = {}
+        self._shapes: Final = {
+            number: Shapes(field.parts, splitting.place_of(field, str(number), 0, layout.charset))
+            for number, field in layout.fields.items()
+            if isinstance(field.parts, BerTlv)
+        }
         self._key_of = _key_of(layout)
         self.read = self._reader(self.read_functions, content=True)
         self.read_bare = self._reader(self.bare_functions, content=False)
@@ -144,7 +178,9 @@ class Generated:
         def generate(raw: bytes) -> Read | None:
             mti, numbers, at = self._heads(raw)
             return (
-                _read_function(self._layout, self._reading, mti, numbers, at, content=content) if is_mti(mti) else None
+                _read_function(self._layout, self._reading, self._shapes, mti, numbers, at, content=content)
+                if is_mti(mti)
+                else None
             )
 
         def met(raw: bytes, key: bytes) -> Message | None:
@@ -293,18 +329,27 @@ class _Stretch(NamedTuple):
 class _Walk:
     """Writes the lines that go over the elements of one message, and gathers what they need."""
 
-    def __init__(self, layout: Layout, at: int, *, content: bool, wanted: frozenset[int] | None = None) -> None:
+    def __init__(
+        self,
+        layout: Layout,
+        at: int,
+        *,
+        content: bool,
+        wanted: frozenset[int] | None = None,
+        shapes: Mapping[int, Shapes] | None = None,
+    ) -> None:
         self.layout = layout
+        self._shapes = shapes or {}
         self.content = content
         self.wanted = wanted
         self.lines: list[str] = []
         self.checks: list[str] = []
-        self.names: dict[str, Any] = {"a2b_hex": binascii.a2b_hex}
+        self.names: dict[str, Any] = {"a2b_hex": binascii.a2b_hex, "INTEGER": int.from_bytes, "NONE": (0, 1)}
         self.spans: list[tuple[int, str, str, str]] = []
         self.composites: list[int] = []
         self._base = ""
         self._at = at
-        self._run: dict[str, list[tuple[int, int, int, int, int]]] = {}
+        self._run: dict[str, list[tuple[str, int, int, int, int]]] = {}
         self._stretches: list[_Stretch | None] = []
         self._digits: list[tuple[int, bool]] = []
 
@@ -350,13 +395,15 @@ class _Walk:
         match field.encoding:
             case "ascii" | "latin1" | "ebcdic":
                 if taken:
-                    self._run.setdefault(_source(field), []).append((number, low, high, 0, 0))
+                    self._run.setdefault(_source(field), []).append((f"v{number}", low, high, 0, 0))
             case "raw" | "bcd":
                 self._break()
                 odd = field.encoding == "bcd" and length.size % 2
                 right = odd and _pads_right(field)
                 if taken:
-                    self._run.setdefault("raw", []).append((number, low, high, int(odd and not right), int(right)))
+                    self._run.setdefault("raw", []).append(
+                        (f"v{number}", low, high, int(odd and not right), int(right))
+                    )
             case "sign_bcd":
                 self._break()
                 self.lines.append(f"if raw[{start}] > 127: return None")
@@ -371,10 +418,13 @@ class _Walk:
         self._at += size
 
     def _variable(self, number: int, field: Field, length: Variable) -> None:
-        self._take_run()
         prefix = length.prefix
         before, start = self.place(), self.place(prefix.bytes)
-        self._length(number, prefix, length.max, before, start)
+        source = "e" if prefix.encoding == "ebcdic" else "t"
+        if with_run := source in self._run and prefix.encoding in ("ascii", "ebcdic") and length.max < _LENGTHS_LIMIT:
+            self._run[source].append((f"l{number}", self._at, self._at + prefix.bytes, 0, 0))
+        self._take_run()
+        self._length(number, prefix, length.max, before, start, with_run=with_run)
         if self._base:
             self.lines.append(f"p{number} = {start}")
             start = f"p{number}"
@@ -405,7 +455,7 @@ class _Walk:
         self._check_value(number, field, start, end, None, fixed=False)
         self._base, self._at = end, 0
 
-    def _length(self, number: int, prefix: Prefix, most: int, start: str, end: str) -> None:
+    def _length(self, number: int, prefix: Prefix, most: int, start: str, end: str, *, with_run: bool) -> None:
         """Write the line that reads a length into `n`."""
         width, name = prefix.bytes, f"n{number}"
         if prefix.encoding == "binary":
@@ -423,7 +473,7 @@ class _Walk:
         else:
             source = "e" if prefix.encoding == "ebcdic" else "t"
             table = self.name(_text_lengths(width, most), "LENGTHS")
-            self.lines.append(f"{name} = {table}[{source}[{start}:{end}]]")
+            self.lines.append(f"{name} = {table}[" + (f"l{number}]" if with_run else f"{source}[{start}:{end}]]"))
 
     def _note(self, number: int, field: Field, before: str, start: str, end: str, size: int | None) -> None:
         self.spans.append((number, before, start, end))
@@ -447,17 +497,17 @@ class _Walk:
             else:
                 scale, shift, text = 1, 0, source
             if len(taken) == 1:
-                number, low, high, cut, left = taken[0]
+                name, low, high, cut, left = taken[0]
                 if source != "raw":
                     text = f"{source}[{self.place(low - self._at)}:{self.place(high - self._at)}]"
                 piece = f"[{cut}:{-left or ''}]" if cut or left else ""
-                self.lines.append(f"v{number} = {text}{piece}")
+                self.lines.append(f"{name} = {text}{piece}")
             else:
                 slices = [
                     slice((low - shift) * scale + cut, (high - shift) * scale - left)
                     for _, low, high, cut, left in taken
                 ]
-                values = ", ".join(f"v{one[0]}" for one in taken)
+                values = ", ".join(one[0] for one in taken)
                 self.lines.append(f"{values} = {self.name(itemgetter(*slices), 'TAKE')}({text})")
         self._run = {}
 
@@ -516,14 +566,21 @@ class _Walk:
                 return
             case Delimited(separator=separator) if separator and field.encoding != "hex_ascii":
                 return
-            case BerTlv() if field.encoding != "hex_ascii":
-                doubt = f"{self.name(_TLV, 'TLV')}(raw, {start}, {end}) is None"
+            case BerTlv() if number in self._shapes:
+                shapes = self._shapes[number]
+                known = self.name(shapes.known.get, "SHAPE")
+                self.checks += [
+                    f"d = {data}",
+                    f"mask, frame = {known}(len(d), NONE)",
+                    f"if INTEGER(d, 'big') & mask != frame: {self.name(shapes.check, 'CHECK')}(d)",
+                ]
+                return
             case _:
-                doubt = ""
+                pass
         place = splitting.place_of(field, str(number), 0, self.layout.charset)
         split = f"{self.name(splitting.split, 'SPLIT')}({self.name(field.parts, 'PARTS')}, {data}, {self.name(place, 'PLACE')})"
         # It raises for what is malformed; what it returns is found again when it is asked for.
-        self.checks.append(f"if {doubt}: {split}" if doubt else split)
+        self.checks.append(split)
 
 
 def _source(field: Field) -> str:
@@ -640,9 +697,16 @@ def _page(layout: Layout) -> bytes:
 
 
 def _read_function(
-    layout: Layout, reading: Reading, mti: str, numbers: Sequence[int], at: int, *, content: bool
+    layout: Layout,
+    reading: Reading,
+    shapes: Mapping[int, Shapes],
+    mti: str,
+    numbers: Sequence[int],
+    at: int,
+    *,
+    content: bool,
 ) -> Read | None:
-    walk = _walked(layout, numbers, at, content=content)
+    walk = _walked(layout, numbers, at, shapes, content=content)
     if walk is None:
         return None
     names = walk.names
@@ -657,11 +721,15 @@ def _read_function(
             header = f"t[:{size}]"
         else:
             header = f"raw[:{size}].hex().upper()"
-    fields = ", ".join(f"{number}: v{number}" for number in numbers)
+    if len(numbers) <= _LITERAL_LIMIT:
+        lines.append(f"fields = {{{', '.join(f'{number}: v{number}' for number in numbers)}}}")
+    else:
+        names["FIELDS"] = dict.fromkeys(numbers)
+        lines += ["fields = FIELDS.copy()", *(f"fields[{number}] = v{number}" for number in numbers)]
     lines += [
         "m = NEW(Message)",
         "m.mti = MTI",
-        f"m.fields = {{{fields}}}",
+        "m.fields = fields",
         f"m.header = {header}",
         "m._source = (READING, raw, COMPOSITES)",
         "return m",
@@ -670,8 +738,10 @@ def _read_function(
     return read
 
 
-def _walked(layout: Layout, numbers: Sequence[int], at: int, *, content: bool) -> _Walk | None:
-    walk = _Walk(layout, at, content=content)
+def _walked(
+    layout: Layout, numbers: Sequence[int], at: int, shapes: Mapping[int, Shapes], *, content: bool
+) -> _Walk | None:
+    walk = _Walk(layout, at, content=content, shapes=shapes)
     if not all(number in layout.fields for number in numbers):
         return None
     for number in numbers:

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -162,40 +162,63 @@ def _bytes_of(text: str, encoding: str, place: Place) -> bytes:
 
 def _split_tlv(data: bytes, place: Place) -> list[list[str]]:
     items: list[list[str]] = []
+    digits = data.hex().upper()
+    for start, at, body, end in _tlv_places(data, place):
+        items.append([digits[2 * start : 2 * at], digits[2 * body : 2 * end]])
+    return items
+
+
+def tlv_frame(data: bytes) -> int:
+    """Return what masks all but the tags and lengths of well-formed BER-TLV, as a big-endian number. Raises Iso8583Error."""
+    mask = bytearray(b"\xff" * len(data))
+    for _, _, body, end in _tlv_places(data, Place("", 0, 1, "raw", None)):
+        mask[body:end] = bytes(end - body)
+    return int.from_bytes(mask, "big")
+
+
+def _tlv_places(data: bytes, place: Place) -> Iterator[tuple[int, int, int, int]]:
+    """Yield where each tag, its length, its value begin, and where the value ends."""
     at, end = 0, len(data)
     while at < end:
-        if data[at] in (0x00, 0xFF):  # padding between the tags (EMV book 3, annex B)
-            at += 1
-            continue
-        start = at
+        start, first = at, data[at]
         at += 1
-        if data[start] & 0x1F == 0x1F:
-            while at < end and data[at] & 0x80 and at - start < _TAG_BYTES_LIMIT - 1:
+        if first & 0x1F == 0x1F:
+            if first == 0xFF:
+                continue
+            if at < end and data[at] & 0x80:
                 at += 1
             if at >= end or data[at] & 0x80:
                 raise Iso8583Error("bad_tag", place.path, place.at(start), "a tag is cut or too long")
             at += 1
-        tag = data[start:at].hex().upper()
-        inner = place.within(tag, 0)
+        elif not first:  # as FF, padding between the tags (EMV book 3, annex B)
+            continue
+        form = at
         if at >= end:
+            inner = _tag_place(data, start, form, place)
             raise truncated(inner.path, place.at(at), 1, 0)
-        length, form = data[at], at
+        length = data[at]
         at += 1
         if length in (0x81, 0x82):
             size = length & 0x7F
             if at + size > end:
+                inner = _tag_place(data, start, form, place)
                 raise truncated(inner.path, place.at(form), size, end - at)
             length = int.from_bytes(data[at : at + size], "big")
             at += size
         elif length >= 0x80:
+            inner = _tag_place(data, start, form, place)
             raise Iso8583Error(
                 "bad_length", inner.path, place.at(form), "a length has one, two or three bytes (00-7F, 81, 82)"
             )
         if at + length > end:
+            inner = _tag_place(data, start, form, place)
             raise truncated(inner.path, place.at(at), length, end - at)
-        items.append([tag, data[at : at + length].hex().upper()])
+        yield start, form, at, at + length
         at += length
-    return items
+
+
+def _tag_place(data: bytes, start: int, end: int, place: Place) -> Place:
+    return place.within(data[start:end].hex().upper(), 0)
 
 
 def _join_tlv(items: Iterable[Sequence[str]], place: Place) -> bytes:
