@@ -64,6 +64,8 @@ _ALPHABETS: Final[dict[str, tuple[str, str]]] = {
 }
 _DIGITS: Final = "0-9"
 _ASCII: Final = r"\x00-\x7f"
+# Makes digits of what else track 2 consists of, and of nothing else.
+_TRACK: Final = bytes.maketrans(b"=ABCDEF", b"0000000")
 _WITH_DIGITS: Final = frozenset((_DIGITS, "A-Za-z0-9 ", _PRINTABLE, _PRINTABLE + _ABOVE, _ASCII))
 
 
@@ -173,30 +175,29 @@ class Generated:
         self.read_bare = self._reader(self.bare_functions, content=False)
 
     def _reader(self, functions: Functions[bytes, Read], *, content: bool) -> Read:
-        known, meet, key_of = functions.known, functions.meet, self._key_of
+        known, key_of, head = functions.known, self._key_of, _head_of(self._layout)
 
         def generate(raw: bytes) -> Read | None:
             mti, numbers, at = self._heads(raw)
-            return (
-                _read_function(self._layout, self._reading, self._shapes, mti, numbers, at, content=content)
-                if is_mti(mti)
-                else None
-            )
+            if not is_mti(mti):
+                return None
+            return _read_function(self._layout, self._reading, self._shapes, mti, numbers, at, content=content)
 
-        def met(raw: bytes, key: bytes) -> Message | None:
-            function = meet(key, lambda: generate(raw))
-            return None if function is None else function(raw)
+        def meet(raw: bytes) -> Message | None:
+            try:
+                key = key_of(raw)
+                function = None if key in known else functions.meet(key, lambda: generate(raw))
+                return None if function is None else function(raw)
+            except Exception:  # whatever it was, the exact reader says it better
+                return None
 
-        head = _head_of(self._layout)
         if head.longer is None:
 
             def read(raw: bytes) -> Message | None:
                 try:
-                    key = key_of(raw)
-                    function = known.get(key)
-                    return met(raw, key) if function is None else function(raw)
-                except Exception:  # whatever it was, the exact reader says it better
-                    return None
+                    return known[key_of(raw)](raw)
+                except Exception:  # a head not met before, or anything wrong with the message
+                    return meet(raw)
 
             return read
 
@@ -204,11 +205,9 @@ class Generated:
 
         def read_short(raw: bytes) -> Message | None:
             try:
-                key = raw[start:end] if raw[first] <= last else raw[start:longer]
-                function = known.get(key)
-                return met(raw, key) if function is None else function(raw)
-            except Exception:  # whatever it was, the exact reader says it better
-                return None
+                return known[raw[start:end] if raw[first] <= last else raw[start:longer]](raw)
+            except Exception:  # a head not met before, or anything wrong with the message
+                return meet(raw)
 
         return read_short
 
@@ -326,6 +325,19 @@ class _Stretch(NamedTuple):
     proven: bool
 
 
+class _Taken(NamedTuple):
+    """A value or a length that is taken out with its neighbours: its bytes, nibbles to leave out on both sides of hex, and for
+    text its characters and the stretch that would check them."""
+
+    name: str
+    low: int
+    high: int
+    cut: int = 0
+    left: int = 0
+    alphabet: str = ""
+    stretch: int = -1
+
+
 class _Walk:
     """Writes the lines that go over the elements of one message, and gathers what they need."""
 
@@ -344,12 +356,17 @@ class _Walk:
         self.wanted = wanted
         self.lines: list[str] = []
         self.checks: list[str] = []
-        self.names: dict[str, Any] = {"a2b_hex": binascii.a2b_hex, "INTEGER": int.from_bytes, "NONE": (0, 1)}
+        self.names: dict[str, Any] = {
+            "a2b_hex": binascii.a2b_hex,
+            "INTEGER": int.from_bytes,
+            "NONE": (0, 1),
+            "TRACK": _TRACK,
+        }
         self.spans: list[tuple[int, str, str, str]] = []
         self.composites: list[int] = []
         self._base = ""
         self._at = at
-        self._run: dict[str, list[tuple[str, int, int, int, int]]] = {}
+        self._run: dict[str, list[_Taken]] = {}
         self._stretches: list[_Stretch | None] = []
         self._digits: list[tuple[int, bool]] = []
 
@@ -395,15 +412,19 @@ class _Walk:
         match field.encoding:
             case "ascii" | "latin1" | "ebcdic":
                 if taken:
-                    self._run.setdefault(_source(field), []).append((f"v{number}", low, high, 0, 0))
+                    alphabet = self._alphabet(field)
+                    run = self._run.get(_source(field))
+                    if run and run[0].alphabet == _DIGITS != alphabet:
+                        self._take_run()  # digits are checked faster in a way of their own
+                    one = _Taken(f"v{number}", low, high, alphabet=alphabet, stretch=len(self._stretches))
+                    self._run.setdefault(_source(field), []).append(one)
             case "raw" | "bcd":
                 self._break()
                 odd = field.encoding == "bcd" and length.size % 2
                 right = odd and _pads_right(field)
                 if taken:
-                    self._run.setdefault("raw", []).append(
-                        (f"v{number}", low, high, int(odd and not right), int(right))
-                    )
+                    one = _Taken(f"v{number}", low, high, cut=int(odd and not right), left=int(right))
+                    self._run.setdefault("raw", []).append(one)
             case "sign_bcd":
                 self._break()
                 self.lines.append(f"if raw[{start}] > 127: return None")
@@ -422,7 +443,7 @@ class _Walk:
         before, start = self.place(), self.place(prefix.bytes)
         source = "e" if prefix.encoding == "ebcdic" else "t"
         if with_run := source in self._run and prefix.encoding in ("ascii", "ebcdic") and length.max < _LENGTHS_LIMIT:
-            self._run[source].append((f"l{number}", self._at, self._at + prefix.bytes, 0, 0))
+            self._run[source].append(_Taken(f"l{number}", self._at, self._at + prefix.bytes))
         self._take_run()
         self._length(number, prefix, length.max, before, start, with_run=with_run)
         if self._base:
@@ -441,6 +462,9 @@ class _Walk:
             case "bcd":
                 cut = f"[:n{number}]" if _pads_right(field) else f"[n{number} & 1:]"
                 value = f"raw[{start}:{end}].hex().upper(){cut}"
+            case _ if taken and number in self._shapes:
+                self.lines.append(f"d{number} = raw[{start}:{end}]")
+                value = f"d{number}.hex().upper()"
             case _:
                 value = f"raw[{start}:{end}].hex().upper()"
         if taken:
@@ -485,30 +509,31 @@ class _Walk:
     # Taking neighbours out
 
     def _take_run(self) -> None:
-        for source, taken in self._run.items():
-            low, high = min(one[1] for one in taken), max(one[2] for one in taken)
-            if source == "raw":
-                scale, shift = 2, low
-                start, end = self.place(low - self._at), self.place(high - self._at)
-                text = f"raw[{start}:{end}].hex().upper()"
-            elif self._base and len(taken) > 1:
-                scale, shift = 1, low
-                text = f"{source}[{self.place(low - self._at)}:{self.place(high - self._at)}]"
+        for source, run in self._run.items():
+            low, high = run[0].low, run[-1].high
+            place = f"{self.place(low - self._at)}:{self.place(high - self._at)}"
+            names = ", ".join(one.name for one in run)
+            if len(run) == 1:
+                one = run[0]
+                text = f"{source}[{place}]" if source != "raw" else f"raw[{place}].hex().upper()"
+                piece = f"[{one.cut}:{-one.left or ''}]" if one.cut or one.left else ""
+                self.lines.append(f"{names} = {text}{piece}")
+            elif source != "raw" and self.content and run[0].alphabet != _DIGITS:
+                # One expression takes apart and checks; None has no groups, which ends the fast path.
+                match = self.name(_taking(tuple((one.alphabet, one.low - low, one.high - low) for one in run)), "TAKE")
+                self.lines.append(f"{names} = {match}({source}, {place.replace(':', ', ')}).groups()")
+                for one in run:
+                    if one.stretch >= 0:
+                        self._stretches[one.stretch] = None
             else:
-                scale, shift, text = 1, 0, source
-            if len(taken) == 1:
-                name, low, high, cut, left = taken[0]
-                if source != "raw":
-                    text = f"{source}[{self.place(low - self._at)}:{self.place(high - self._at)}]"
-                piece = f"[{cut}:{-left or ''}]" if cut or left else ""
-                self.lines.append(f"{name} = {text}{piece}")
-            else:
+                scale = 2 if source == "raw" else 1
+                own = source == "raw" or self._base  # else the slices can be those of the whole message
+                shift = low if own else 0
+                text = f"raw[{place}].hex().upper()" if source == "raw" else f"{source}[{place}]" if own else source
                 slices = [
-                    slice((low - shift) * scale + cut, (high - shift) * scale - left)
-                    for _, low, high, cut, left in taken
+                    slice((one.low - shift) * scale + one.cut, (one.high - shift) * scale - one.left) for one in run
                 ]
-                values = ", ".join(one[0] for one in taken)
-                self.lines.append(f"{values} = {self.name(itemgetter(*slices), 'TAKE')}({text})")
+                self.lines.append(f"{names} = {self.name(itemgetter(*slices), 'TAKE')}({text})")
         self._run = {}
 
     # Checking characters
@@ -527,16 +552,22 @@ class _Walk:
             else:
                 self._check_one(number, field)
             return
-        alphabet = _ASCII if field.encoding == "ascii" else ""
-        if self.content:
-            known = _ALPHABETS.get(field.content)
-            alphabet = "" if known is None else known[0] if field.encoding == "ascii" else known[0] + known[1]
-            if not alphabet:
-                self._check_one(number, field)
+        alphabet = self._alphabet(field)
+        if self.content and not alphabet:
+            track = field.content == "z" and _source(field) == "t"
+            self._check_one(number, field, f"not raw[{start}:{end}].translate(TRACK).isdigit()" if track else "")
         self._stretches.append(_Stretch(alphabet, _source(field), start, end, size, proven=False) if alphabet else None)
 
-    def _check_one(self, number: int, field: Field) -> None:
-        self.checks.append(f"if {self.name(check_of(field), 'CHECK')}(v{number}) is None: return None")
+    def _alphabet(self, field: Field) -> str:
+        """Return the characters that text may consist of, as far as one set says it; empty where there is nothing to check so."""
+        if not self.content:
+            return _ASCII if field.encoding == "ascii" else ""
+        known = _ALPHABETS.get(field.content, ("", ""))
+        return known[0] if field.encoding == "ascii" or not known[0] else known[0] + known[1]
+
+    def _check_one(self, number: int, field: Field, doubt: str = "") -> None:
+        wrong = f"{self.name(check_of(field), 'CHECK')}(v{number}) is None"
+        self.checks.append(f"if {doubt} and {wrong}: return None" if doubt else f"if {wrong}: return None")
 
     def _check_stretches(self) -> None:
         for group in _groups(_joined(self._stretches)):
@@ -569,10 +600,11 @@ class _Walk:
             case BerTlv() if number in self._shapes:
                 shapes = self._shapes[number]
                 known = self.name(shapes.known.get, "SHAPE")
+                if field.encoding != "raw" or size is not None:
+                    self.checks.append(f"d{number} = {data}")
                 self.checks += [
-                    f"d = {data}",
-                    f"mask, frame = {known}(len(d), NONE)",
-                    f"if INTEGER(d, 'big') & mask != frame: {self.name(shapes.check, 'CHECK')}(d)",
+                    f"mask, frame = {known}(len(d{number}), NONE)",
+                    f"if INTEGER(d{number}, 'big') & mask != frame: {self.name(shapes.check, 'CHECK')}(d{number})",
                 ]
                 return
             case _:
@@ -642,6 +674,17 @@ def _pattern(group: tuple[tuple[str, int | None], ...]) -> re.Pattern[str]:
     return re.compile(
         "".join(f"[{alphabet}]" + (f"{{{size}}}" if size and size > 0 else "*") for alphabet, size in group)
     )
+
+
+@lru_cache(maxsize=256)
+def _taking(run: tuple[tuple[str, int, int], ...]) -> Callable[[str, int, int], re.Match[str] | None]:
+    """Return what matches neighbours, given their characters (empty: any), where each begins and ends; a group for each."""
+    written, at = "", 0
+    for alphabet, low, high in run:
+        written += f".{{{low - at}}}" if low > at else ""
+        written += f"([{alphabet}]{{{high - low}}})" if alphabet else f"(.{{{high - low}}})"
+        at = high
+    return re.compile(written, re.DOTALL).fullmatch
 
 
 @lru_cache(maxsize=64)
