@@ -13,9 +13,10 @@ from typing import Any, Final, NamedTuple
 
 from shanraq.standards.iso8583 import parts as splitting
 from shanraq.standards.iso8583.content import check_of, expected_of, is_moment, is_mti, passes_luhn
-from shanraq.standards.iso8583.engines import Engine, default_engine, fast_path
+from shanraq.standards.iso8583.engines import Engine, fast_path
+from shanraq.standards.iso8583.engines import engine as fastest_engine
 from shanraq.standards.iso8583.errors import Iso8583Error, Level, truncated
-from shanraq.standards.iso8583.layout import MAP_BITS, Field, Layout, Parts
+from shanraq.standards.iso8583.layout import MAP_BITS, BerTlv, Field, Layout, Parts
 from shanraq.standards.iso8583.message import Message, Span
 from shanraq.standards.iso8583.wire import Reader, Writer, page_of, reader_of, write_bitmaps, writer_of
 
@@ -56,7 +57,7 @@ class Codec:
             for number, field in layout.fields.items()
         }
         self._map_bytes = 8 if layout.bitmap.encoding == "binary" else 16
-        self.engine: Final = engine or default_engine()
+        self.engine: Final = engine or fastest_engine()
         self._fast: Final = fast_path(self.engine, layout, self, self._head_of)
         self._read = self._fast.read
 
@@ -145,7 +146,8 @@ class Codec:
     def header_parts_of(self, raw: bytes) -> dict[str, str]:
         """Return the parts of the header."""
         message = Message("")
-        self._read_head(raw, message)
+        if self.layout.header is not None:
+            self._read_head(raw, message)
         return message.header_parts
 
     def _split(self, number: int, raw: bytes, data: int, end: int) -> Any:
@@ -153,6 +155,8 @@ class Codec:
         assert element.parts is not None
         place = splitting.place_of(element.field, str(number), data, self.layout.charset)
         content = raw[data:end] if place.scale == 1 else binascii.a2b_hex(raw[data:end])
+        if isinstance(element.parts, BerTlv) and (items := self._fast.tlv(content)) is not None:
+            return items
         return splitting.split(element.parts, content, place)
 
     def _decode(self, raw: bytes, message: Message) -> None:

@@ -4,7 +4,7 @@ A function knows where every element begins up to the first one of variable leng
 the characters of neighbours of one class in one step. It gives None for whatever is not plainly right, and the exact codec then
 reads or writes that message: so it never has to say what is wrong.
 
-A layout may come from a stranger: the text of the code holds integers and names made here, and nothing else out of a layout or a
+A layout may come from a stranger: the text of the code holds integers and names made here, and nothing else of a layout or of a
 message.
 """
 
@@ -23,11 +23,9 @@ from shanraq.standards.iso8583 import parts as splitting
 from shanraq.standards.iso8583.content import check_of, is_mti
 from shanraq.standards.iso8583.layout import (
     BerTlv,
-    Delimited,
     Field,
     Fixed,
     Layout,
-    Positional,
     Prefix,
     Variable,
 )
@@ -168,7 +166,7 @@ class Generated:
         self._shapes: Final = {
             number: Shapes(field.parts, splitting.place_of(field, str(number), 0, layout.charset))
             for number, field in layout.fields.items()
-            if isinstance(field.parts, BerTlv)
+            if isinstance(field.parts, BerTlv) and field.encoding != "hex_ascii"
         }
         self._key_of = _key_of(layout)
         self.read = self._reader(self.read_functions, content=True)
@@ -254,6 +252,10 @@ class Generated:
     def _generate_peek(self, raw: bytes, numbers: tuple[int, ...]) -> Peek | None:
         mti, present, at = self._heads(raw)
         return _peek_function(self._layout, mti, present, at, numbers) if is_mti(mti) else None
+
+    def tlv(self, _: bytes) -> list[list[str]] | None:
+        """Leave BER-TLV to the exact functions."""
+        return None
 
     def spans(self, raw: bytes) -> dict[int, Span] | None:
         """Return where the elements are, or None."""
@@ -559,7 +561,7 @@ class _Walk:
         self._stretches.append(_Stretch(alphabet, _source(field), start, end, size, proven=False) if alphabet else None)
 
     def _alphabet(self, field: Field) -> str:
-        """Return the characters that text may consist of, as far as one set says it; empty where there is nothing to check so."""
+        """Return the characters that text may consist of; empty where one set does not say it."""
         if not self.content:
             return _ASCII if field.encoding == "ascii" else ""
         known = _ALPHABETS.get(field.content, ("", ""))
@@ -589,30 +591,21 @@ class _Walk:
                 )
 
     def _check_parts(self, number: int, field: Field, start: str, end: str, size: int | None) -> None:
-        data = f"raw[{start}:{end}]" if field.encoding != "hex_ascii" else f"a2b_hex(raw[{start}:{end}])"
-        match field.parts:
-            case Positional() if (sizes := _sizes(field, self.layout.charset)) is not None:
-                if size not in sizes:
-                    self.checks.append(f"if {end} - ({start}) not in {self.name(sizes, 'SIZES')}: return None")
-                return
-            case Delimited(separator=separator) if separator and field.encoding != "hex_ascii":
-                return
-            case BerTlv() if number in self._shapes:
-                shapes = self._shapes[number]
-                known = self.name(shapes.known.get, "SHAPE")
-                if field.encoding != "raw" or size is not None:
-                    self.checks.append(f"d{number} = {data}")
-                self.checks += [
-                    f"mask, frame = {known}(len(d{number}), NONE)",
-                    f"if INTEGER(d{number}, 'big') & mask != frame: {self.name(shapes.check, 'CHECK')}(d{number})",
-                ]
-                return
-            case _:
-                pass
-        place = splitting.place_of(field, str(number), 0, self.layout.charset)
-        split = f"{self.name(splitting.split, 'SPLIT')}({self.name(field.parts, 'PARTS')}, {data}, {self.name(place, 'PLACE')})"
-        # It raises for what is malformed; what it returns is found again when it is asked for.
-        self.checks.append(split)
+        data = f"raw[{start}:{end}]"
+        if number in self._shapes:
+            shapes = self._shapes[number]
+            if field.encoding != "raw" or size is not None:
+                self.checks.append(f"d{number} = {data}")
+            self.checks += [
+                f"mask, frame = {self.name(shapes.known.get, 'SHAPE')}(len(d{number}), NONE)",
+                f"if INTEGER(d{number}, 'big') & mask != frame: {self.name(shapes.check, 'CHECK')}(d{number})",
+            ]
+        elif (sizes := splitting.possible_sizes(field, self.layout.charset)) is not None:
+            if size not in sizes:
+                self.checks.append(f"if {end} - ({start}) not in {self.name(sizes, 'SIZES')}: return None")
+        elif (check := splitting.whole_check(field, str(number), self.layout.charset)) is not None:
+            # It raises for what is malformed; what it returns is found again when it is asked for.
+            self.checks.append(f"{self.name(check, 'CHECK')}({data})")
 
 
 def _source(field: Field) -> str:
@@ -697,20 +690,6 @@ def _text_lengths(width: int, most: int) -> Mapping[str, int]:
 def _bcd_lengths(width: int, most: int) -> Mapping[Any, int]:
     written = {bytes.fromhex(f"{length:0{width * 2}d}"): length for length in range(min(most, 100**width - 1) + 1)}
     return written if width > 1 else {data[0]: length for data, length in written.items()}
-
-
-def _sizes(field: Field, code_page: str | None) -> frozenset[int] | None:
-    """Return the sizes that fixed pieces may have, None if more than their size can be wrong."""
-    parts = field.parts
-    assert isinstance(parts, Positional)
-    sizes = [0]
-    for piece in parts.elements:
-        encoding = field.encoding if piece.encoding == "text" else piece.encoding
-        of_any_byte = encoding in ("raw", "bcd") or (encoding in ("ebcdic", "latin1") and code_page is not None)
-        if piece.bytes < 1 or not (of_any_byte or (encoding == "ascii" and field.encoding == "ascii")):
-            return None
-        sizes.append(sizes[-1] + piece.bytes)
-    return frozenset(sizes if parts.optional_tail else (0, sizes[-1]))
 
 
 # Functions

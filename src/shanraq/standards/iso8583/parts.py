@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import binascii
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,6 +74,32 @@ def split(parts: Parts, data: bytes, place: Place) -> Any:
             return _split_tagged(parts, data, place)
         case Delimited():
             return _split_delimited(parts, data, place)
+
+
+def possible_sizes(field: Field, code_page: str | None) -> frozenset[int] | None:
+    """Return the sizes in bytes of fixed pieces, if only their size can be wrong; None for everything else."""
+    parts = field.parts
+    if not isinstance(parts, Positional) or field.encoding == "hex_ascii":
+        return None
+    sizes = [0]
+    for piece in parts.elements:
+        encoding = field.encoding if piece.encoding == "text" else piece.encoding
+        of_any_byte = encoding in ("raw", "bcd") or (encoding in ("ebcdic", "latin1") and code_page is not None)
+        if piece.bytes < 1 or not (of_any_byte or (encoding == "ascii" and field.encoding == "ascii")):
+            return None
+        sizes.append(sizes[-1] + piece.bytes)
+    return frozenset(sizes if parts.optional_tail else (0, sizes[-1]))
+
+
+def whole_check(field: Field, path: str, code_page: str | None) -> Callable[[bytes], object] | None:
+    """Return what raises for the bytes of an element that do not split as its parts say; None if all do."""
+    parts = field.parts
+    if parts is None or (isinstance(parts, Delimited) and parts.separator and field.encoding != "hex_ascii"):
+        return None
+    place = place_of(field, path, 0, code_page)
+    if place.scale == 1:
+        return lambda data: split(parts, data, place)
+    return lambda data: split(parts, binascii.a2b_hex(data), place)
 
 
 def join(parts: Parts, value: Any, place: Place) -> bytes:
