@@ -9,7 +9,7 @@ for that one element.
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.dict cimport PyDict_Next, PyDict_SetItem
 from cpython.object cimport PyObject
-from libc.string cimport memcpy, memset
+from libc.string cimport memcmp, memcpy, memset
 
 from shanraq.standards.iso8583.content import check_of
 from shanraq.standards.iso8583.layout import BerTlv, Fixed
@@ -20,12 +20,31 @@ from shanraq.standards.iso8583.wire import page_of
 cdef extern from *:
     """
     #if PY_VERSION_HEX < 0x030D0000
-    #define fields_of_size(n) _PyDict_NewPresized(n)
+    #define fields_of_size(n) ((n) > 5 ? _PyDict_NewPresized(n) : PyDict_New())
     #else
     #define fields_of_size(n) PyDict_New()
     #endif
+
+    /* The number, from 1, of the first bit that is set. */
+    static inline int top_bit(unsigned long long bits) {
+    #if defined(__GNUC__)
+        return 1 + __builtin_clzll(bits);
+    #else
+        int number = 1;
+        while (!(bits >> 63)) { bits <<= 1; number++; }
+        return number;
+    #endif
+    }
+
+    /* The place of a __slots__ attribute in an object of its class. */
+    #define slot_of(object, descriptor) \\
+        (*(PyObject**)((char*)(object) + ((PyMemberDescrObject*)(descriptor))->d_member->offset))
+    #define fill(object, descriptor, value) (Py_INCREF(value), slot_of(object, descriptor) = (value))
     """
+    void fill(object message, object descriptor, object value)
+    PyObject* slot_of(object message, object descriptor)
     dict fields_of_size(Py_ssize_t size)
+    int top_bit(unsigned long long bits) noexcept nogil
 
 cdef extern from "Python.h":
     object PyUnicode_New(Py_ssize_t size, Py_UCS4 greatest)
@@ -56,7 +75,7 @@ cdef enum PartsCheck:
     WHOLE, TLV, SIZED, SPLIT
 
 cdef enum Alphabet:
-    DIGITS = 1, LETTERS = 2, LETTERS_DIGITS = 4, PRINTABLE = 8, NO_LETTERS = 16, HEX_DIGITS = 32, TRACK_SIGNS = 64
+    DIGITS = 1, LETTERS = 2, LETTERS_DIGITS = 4, PRINTABLE = 8, NO_LETTERS = 16, HEX_DIGITS = 32, TRACK_SIGNS = 64, PLAIN = 128
 
 cdef struct Element:
     bint known
@@ -80,6 +99,7 @@ cdef struct Extent:
 
 cdef unsigned char ALPHABETS[256]
 cdef char HEX[16]
+cdef char PAIRS[512]
 cdef signed char NIBBLES[256]
 cdef dict ENCODINGS = {
     "ascii": ASCII, "latin1": LATIN1, "ebcdic": EBCDIC, "bcd": BCD, "sign_bcd": SIGN_BCD, "raw": RAW, "hex_ascii": HEX_ASCII,
@@ -90,6 +110,8 @@ cdef dict CLASSES = {
 }
 cdef dict BASES = {"ascii": 10, "ebcdic": 10, "bcd": 100, "binary": 256}
 cdef frozenset NOTHING = frozenset()
+cdef object MTI = Message.mti, FIELDS = Message.fields, HEADER = Message.header
+cdef object READING = Message._reading, BYTES = Message._raw, COMPOSITES = Message._composites
 cdef tuple NUMBER = tuple(range(NUMBERS))
 
 
@@ -103,31 +125,16 @@ cdef void prepare():
             DIGITS * digit | LETTERS * (letter or code == 32) | LETTERS_DIGITS * (digit or letter or code == 32)
             | PRINTABLE * printable | NO_LETTERS * (printable and not letter)
             | HEX_DIGITS * (digit or 65 <= code <= 70) | TRACK_SIGNS * (digit or 65 <= code <= 70 or code == 61)
+            | PLAIN * (code < 128)
         )
         NIBBLES[code] = code - 48 if digit else code - 55 if 65 <= code <= 70 else code - 87 if 97 <= code <= 102 else -1
     for code in range(16):
         HEX[code] = b"0123456789ABCDEF"[code]
+    for code in range(256):
+        PAIRS[2 * code], PAIRS[2 * code + 1] = HEX[code >> 4], HEX[code & 0x0F]
 
 
 prepare()
-
-
-cdef inline int top_bit(unsigned long long bits) noexcept nogil:
-    """Return the number, from 1, of the first bit that is set."""
-    cdef int number = 1
-    if not bits >> 32:
-        number += 32
-        bits <<= 32
-    if not bits >> 48:
-        number += 16
-        bits <<= 16
-    if not bits >> 56:
-        number += 8
-        bits <<= 8
-    while not bits >> 63:
-        number += 1
-        bits <<= 1
-    return number
 
 
 cdef Py_ssize_t next_tlv(const unsigned char* data, Py_ssize_t at, Py_ssize_t end, Extent* found) noexcept nogil:
@@ -177,8 +184,7 @@ cdef object hex_of(const unsigned char* data, Py_ssize_t size):
     cdef char* out = <char*>PyUnicode_DATA(text)
     cdef Py_ssize_t at
     for at in range(size):
-        out[2 * at] = HEX[data[at] >> 4]
-        out[2 * at + 1] = HEX[data[at] & 0x0F]
+        memcpy(out + 2 * at, PAIRS + 2 * data[at], 2)
     return text
 
 
@@ -210,6 +216,8 @@ cdef class Compiled:
     cdef int max_maps
     cdef bint extension
     cdef bint lower
+    cdef unsigned char last_bytes[4]
+    cdef object last_type
 
     def __init__(self, layout, reading):
         rules = layout.bitmap
@@ -286,7 +294,7 @@ cdef class Compiled:
         cdef Py_ssize_t size = PyBytes_GET_SIZE(raw)
         cdef unsigned long long bits[MAPS_LIMIT]
         cdef unsigned long long rest
-        cdef int count = 0, number, which
+        cdef int count = 0, number = 0, which
         cdef Py_ssize_t at
         cdef Extent extent
         cdef Element* element
@@ -299,7 +307,12 @@ cdef class Compiled:
             mti = self.type_of(data)
             if self.header:
                 header = raw[: self.header].decode("ascii") if self.header_text else hex_of(data, self.header)
-            fields = fields_of_size(24)
+            for which in range(count):
+                rest = bits[which]
+                while rest:
+                    rest &= rest - 1
+                    number += 1
+            fields = fields_of_size(number)
             for which in range(count):
                 rest = bits[which]
                 while rest:
@@ -321,10 +334,12 @@ cdef class Compiled:
             if at != size:
                 return None
             message = PyType_GenericAlloc(<PyTypeObject*>Message, 0)
-            message.mti = mti
-            message.fields = fields
-            message.header = header
-            message._source = (self.reading, raw, composites)
+            fill(message, MTI, mti)
+            fill(message, FIELDS, fields)
+            fill(message, HEADER, header)
+            fill(message, READING, self.reading)
+            fill(message, BYTES, raw)
+            fill(message, COMPOSITES, composites)
             return message
         except Exception:  # whatever it was, the exact reader says it better
             return None
@@ -397,7 +412,7 @@ cdef class Compiled:
                 number += which * 64
                 if not self.extent_of(data, size, &self.elements[number], at, &extent):
                     return None
-                found[number] = Span(at, extent.data, extent.end)
+                found[number] = tuple.__new__(Span, (at, extent.data, extent.end))
                 at = extent.end
         return found if at == size else None
 
@@ -474,13 +489,19 @@ cdef class Compiled:
     cdef object type_of(self, const unsigned char* data):
         cdef object text
         cdef char* out
-        cdef int place
+        cdef int place, size = 2 if self.mti == BCD else 4
+        # One message is often followed by another of its type.
+        if self.last_type is not None and not memcmp(self.last_bytes, data + self.header, size):
+            return self.last_type
+        memcpy(self.last_bytes, data + self.header, size)
         if self.mti == BCD:
-            return hex_of(data + self.header, 2)
+            self.last_type = hex_of(data + self.header, 2)
+            return self.last_type
         text = PyUnicode_New(4, 127)
         out = <char*>PyUnicode_DATA(text)
         for place in range(4):
             out[place] = self.page[data[self.header + place]] if self.mti == EBCDIC else data[self.header + place]
+        self.last_type = text
         return text
 
     cdef bint extent_of(
@@ -528,11 +549,11 @@ cdef class Compiled:
     cdef bint is_readable(self, const unsigned char* data, Element* element, Extent* extent) noexcept:
         """Tell whether the data of an element that is passed over could be read."""
         cdef Py_ssize_t at
-        cdef unsigned char all_of = 0
+        cdef unsigned char any_of = 0
         if element.encoding == ASCII:
             for at in range(extent.data, extent.end):
-                all_of |= data[at]
-            return all_of < 128
+                any_of |= data[at]
+            return any_of < 128
         if element.encoding == SIGN_BCD:
             return data[extent.data] < 128
         if element.encoding == HEX_ASCII:
@@ -545,26 +566,21 @@ cdef class Compiled:
         """Return the value of an element; None if it is not plainly right."""
         cdef Py_ssize_t size = extent.end - extent.data, at
         cdef const unsigned char* start = data + extent.data
-        cdef unsigned char all_of = 0, common = 255, code
+        cdef unsigned char common = 255
         cdef object text
         cdef unsigned char* out
         cdef int encoding = element.encoding
         if encoding <= EBCDIC:
             if encoding == EBCDIC:
                 for at in range(size):
-                    code = self.page[start[at]]
-                    all_of |= code
-                    common &= ALPHABETS[code]
+                    common &= ALPHABETS[self.page[start[at]]]
             else:
                 for at in range(size):
-                    all_of |= start[at]
                     common &= ALPHABETS[start[at]]
-                if encoding == ASCII and all_of > 127:
+                if encoding == ASCII and not common & PLAIN:
                     return None
-            if all_of > 127:  # a string of Latin-1 says it holds nothing above, and must hold something above ASCII
-                text = PyUnicode_New(size, 255)
-            else:
-                text = PyUnicode_New(size, 127)
+            # A string must not promise more than ASCII if it holds no more.
+            text = PyUnicode_New(size, 127 if common & PLAIN else 255)
             out = <unsigned char*>PyUnicode_DATA(text)
             if encoding == EBCDIC:
                 for at in range(size):
@@ -649,8 +665,8 @@ cdef class Compiled:
         cdef bytes raw
         cdef unsigned char* out
         try:
-            source = message._source
-            if (message._parts if source is None else source[2]) and not message.is_whole():
+            given = message._parts if message._reading is None else message._composites
+            if given and not message.is_whole():
                 return None
             mti, header, given = message.mti, message.header, message.fields
             if type(given) is not dict:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Literal, Protocol, TypeAlias
 
 from shanraq.standards.iso8583.generated import Generated
@@ -16,10 +17,8 @@ from shanraq.standards.iso8583.message import Message, Reading, Span
 
 Compiled: Callable[[Layout, Reading], FastPath] | None = None
 if os.environ.get("SHANRAQ_PURE") != "1":
-    try:
+    with suppress(ImportError):  # it was not built here
         from shanraq.standards.iso8583._speed import Compiled
-    except ImportError:
-        pass  # it was not built here
 
 Engine: TypeAlias = Literal["exact", "generated", "compiled"]
 Heads: TypeAlias = Callable[[bytes], tuple[str, list[int], int]]

@@ -753,7 +753,9 @@ def _read_function(
         "m.mti = MTI",
         "m.fields = fields",
         f"m.header = {header}",
-        "m._source = (READING, raw, COMPOSITES)",
+        "m._reading = READING",
+        "m._raw = raw",
+        "m._composites = COMPOSITES",
         "return m",
     ]
     read: Read = _made("read", "raw", [*_texts(layout, lines, names), *lines], names)
@@ -800,9 +802,9 @@ def _spans_function(layout: Layout, numbers: Sequence[int], at: int) -> Place | 
         walk.element(number)
     start = layout.header.bytes if layout.header else 0
     after = start + (2 if layout.mti.encoding == "bcd" else 4)
-    walk.names["Span"] = Span
-    found = [f"0: Span({start}, {start}, {after})"]
-    found += [f"{number}: Span({before}, {data}, {end})" for number, before, data, end in walk.spans]
+    walk.names |= {"NEW": tuple.__new__, "Span": Span}
+    found = [f"0: NEW(Span, ({start}, {start}, {after}))"]
+    found += [f"{number}: NEW(Span, ({before}, {data}, {end}))" for number, before, data, end in walk.spans]
     lines = [*walk.lines, f"if len(raw) != {walk.place()}: return None", f"return {{{', '.join(found)}}}"]
     spans: Place = _made("spans", "raw", [*_texts(layout, lines, walk.names), *lines], walk.names)
     return spans

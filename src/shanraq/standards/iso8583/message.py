@@ -39,13 +39,16 @@ class Message:
     read (0 is the message type). Messages are equal when everything but their spans is.
     """
 
-    # What few ask for is found when it is asked for: `_source` says where, until then the last three are not there.
-    __slots__ = ("_header_parts", "_parts", "_source", "_spans", "fields", "header", "mti")
+    # What few ask for is found when it is asked for. Until then `_reading` knows how, `_raw` and `_composites` (the elements that
+    # split further) are what it needs, and the three it finds are not there; afterwards it is the other way round.
+    __slots__ = ("_composites", "_header_parts", "_parts", "_raw", "_reading", "_spans", "fields", "header", "mti")
 
     mti: str
     fields: dict[int, str]
     header: str | None
-    _source: tuple[Reading, bytes, frozenset[int]] | None
+    _reading: Reading | None
+    _raw: bytes
+    _composites: frozenset[int]
     _parts: dict[int, Any]
     _header_parts: dict[str, str]
     _spans: dict[int, Span]
@@ -62,7 +65,7 @@ class Message:
         self.mti = mti
         self.fields = {} if fields is None else fields
         self.header = header
-        self._source = None
+        self._reading = None
         self._parts = {} if parts is None else parts
         self._header_parts = {} if header_parts is None else header_parts
         self._spans = {} if spans is None else spans
@@ -70,55 +73,52 @@ class Message:
     @property
     def parts(self) -> dict[int, Any]:
         """Return the elements that split further, by number."""
-        if self._source is not None:
-            self._complete(self._source)
+        if self._reading is not None:
+            self._complete(self._reading)
         return self._parts
 
     @parts.setter
     def parts(self, parts: dict[int, Any]) -> None:
-        if self._source is not None:
-            self._complete(self._source)
+        if self._reading is not None:
+            self._complete(self._reading)
         self._parts = parts
 
     @property
     def header_parts(self) -> dict[str, str]:
         """Return the parts of the header, by name."""
-        if self._source is not None:
-            self._complete(self._source)
+        if self._reading is not None:
+            self._complete(self._reading)
         return self._header_parts
 
     @header_parts.setter
     def header_parts(self, header_parts: dict[str, str]) -> None:
-        if self._source is not None:
-            self._complete(self._source)
+        if self._reading is not None:
+            self._complete(self._reading)
         self._header_parts = header_parts
 
     @property
     def spans(self) -> dict[int, Span]:
         """Return where each element was read, by number; empty for a message that was not read."""
-        if self._source is not None:
-            self._complete(self._source)
+        if self._reading is not None:
+            self._complete(self._reading)
         return self._spans
 
     @spans.setter
     def spans(self, spans: dict[int, Span]) -> None:
-        if self._source is not None:
-            self._complete(self._source)
+        if self._reading is not None:
+            self._complete(self._reading)
         self._spans = spans
 
     def is_whole(self) -> bool:
         """Tell whether `fields` has everything: no element is given in `parts` alone."""
-        if self._source is None:
-            return not self._parts or self._parts.keys() <= self.fields.keys()
-        composites = self._source[2]
-        return not composites or composites <= self.fields.keys()
+        given = self._parts.keys() if self._reading is None else self._composites
+        return not given or given <= self.fields.keys()
 
-    def _complete(self, source: tuple[Reading, bytes, frozenset[int]]) -> None:
-        reading, raw, _ = source
-        self._spans = reading.spans_of(raw)
-        self._parts = reading.parts_of(raw, self._spans)
-        self._header_parts = reading.header_parts_of(raw)
-        self._source = None
+    def _complete(self, reading: Reading) -> None:
+        self._spans = reading.spans_of(self._raw)
+        self._parts = reading.parts_of(self._raw, self._spans)
+        self._header_parts = reading.header_parts_of(self._raw)
+        self._reading = None
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Message):
