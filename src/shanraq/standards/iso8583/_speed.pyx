@@ -7,7 +7,7 @@ for that one element.
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from cpython.dict cimport PyDict_Next, PyDict_SetItem
+from cpython.dict cimport PyDict_Next
 from cpython.object cimport PyObject
 from libc.string cimport memcmp, memcpy, memset
 
@@ -20,10 +20,24 @@ from shanraq.standards.iso8583.wire import page_of
 cdef extern from *:
     """
     #if PY_VERSION_HEX < 0x030D0000
-    #define fields_of_size(n) ((n) > 5 ? _PyDict_NewPresized(n) : PyDict_New())
+    #define fields_of_size(size) ((size) > 5 ? _PyDict_NewPresized(size) : PyDict_New())
+    #define put(fields, key, value, hash) _PyDict_SetItem_KnownHash(fields, key, value, hash)
     #else
-    #define fields_of_size(n) PyDict_New()
+    #define fields_of_size(size) PyDict_New()
+    #define put(fields, key, value, hash) PyDict_SetItem(fields, key, value)
     #endif
+
+    /* What all these bytes have in common in a table. */
+    static inline unsigned char common_of(const unsigned char* table, const unsigned char* at, Py_ssize_t size) {
+        unsigned char one = 255, other = 255;
+        const unsigned char* end = at + size;
+        for (; end - at >= 4; at += 4) {
+            one &= table[at[0]] & table[at[1]];
+            other &= table[at[2]] & table[at[3]];
+        }
+        for (; at < end; at++) one &= table[*at];
+        return one & other;
+    }
 
     /* The number, from 1, of the first bit that is set. */
     static inline int top_bit(unsigned long long bits) {
@@ -41,9 +55,11 @@ cdef extern from *:
         (*(PyObject**)((char*)(object) + ((PyMemberDescrObject*)(descriptor))->d_member->offset))
     #define fill(object, descriptor, value) (Py_INCREF(value), slot_of(object, descriptor) = (value))
     """
+    int put(dict fields, object key, object value, Py_ssize_t hash) except -1
     void fill(object message, object descriptor, object value)
     PyObject* slot_of(object message, object descriptor)
     dict fields_of_size(Py_ssize_t size)
+    unsigned char common_of(const unsigned char* table, const unsigned char* at, Py_ssize_t size) noexcept nogil
     int top_bit(unsigned long long bits) noexcept nogil
 
 cdef extern from "Python.h":
@@ -325,7 +341,7 @@ cdef class Compiled:
                     value = self.value(data, element, number, &extent, content)
                     if value is None:
                         return None
-                    PyDict_SetItem(fields, NUMBER[number], value)
+                    put(fields, NUMBER[number], value, number)
                     if element.composite:
                         if element.parts and not self.is_whole(raw, data, element, number, &extent):
                             return None
@@ -575,8 +591,7 @@ cdef class Compiled:
                 for at in range(size):
                     common &= ALPHABETS[self.page[start[at]]]
             else:
-                for at in range(size):
-                    common &= ALPHABETS[start[at]]
+                common = common_of(ALPHABETS, start, size)
                 if encoding == ASCII and not common & PLAIN:
                     return None
             # A string must not promise more than ASCII if it holds no more.
