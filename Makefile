@@ -21,7 +21,7 @@ help: ## List the targets
 
 setup: $(INSTALLED) ## Install Shanraq and its tools into .venv, exactly as locked
 
-$(INSTALLED): requirements/dev.txt pyproject.toml
+$(INSTALLED): requirements/dev.txt pyproject.toml hatch_build.py src/shanraq/standards/iso8583/_speed.pyx
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 		echo "Shanraq needs Python 3.11 or newer, and $(PYTHON) is $$($(PYTHON) --version 2>&1):" \
 			"name another, as in: make setup PYTHON=python3.13" >&2; exit 1; }
