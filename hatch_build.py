@@ -1,4 +1,4 @@
-"""Build the optional extension of the ISO 8583 codec where Cython and a C compiler are; without them the package is pure Python.
+"""Build the optional extension of the ISO 8583 codec where Cython and a C compiler are; else the package is pure Python.
 
 SHANRAQ_PURE=1 leaves it out. What goes wrong is said in one line, and never stops an installation.
 """
@@ -42,7 +42,9 @@ def _compile(source: Path, into: Path) -> None:
     from setuptools import Distribution, Extension
 
     with tempfile.TemporaryDirectory() as scratch:
-        modules = cythonize([Extension(MODULE, [str(source)])], build_dir=scratch, quiet=True, language_level=3)
+        arguments = ["-g0"] if os.name == "posix" else []  # half the file would be for debuggers
+        extension = Extension(MODULE, [str(source)], extra_compile_args=arguments)
+        modules = cythonize([extension], build_dir=scratch, quiet=True, language_level=3)
         command: Any = Distribution({"ext_modules": modules}).get_command_obj("build_ext")
         command.build_lib, command.build_temp = str(into), scratch
         command.ensure_finalized()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Iterable
 from typing import Any
@@ -17,6 +18,7 @@ _ALPHABETS = {
     "n": _DIGITS, "a": _LETTERS, "an": _LETTERS + _DIGITS, "anp": _LETTERS + _DIGITS,
     "ans": _LETTERS + _DIGITS + _PUNCTUATION, "ns": _DIGITS + _PUNCTUATION, "z": _DIGITS + "=", "b": _DIGITS + "ABCDEF",
 }  # fmt: skip
+STRANGER = "'stranger\n"
 _TAGS = ("9F02", "82", "5A", "9F10", "DF8101", "5F2A", "95", "57")
 
 
@@ -138,3 +140,50 @@ def mutated(raw: bytes, dice: random.Random) -> bytes:
             case _:
                 del data[at:]
     return bytes(data)
+
+
+def layout_of(dice: random.Random) -> Layout:
+    """Make up a layout: any way to write type, bitmaps, lengths and values."""
+    charset = dice.choice(("latin1", "cp037", "cp500", "cp1047"))
+    above = "latin1" if charset == "latin1" else "ebcdic"
+    most = dice.randint(1, 4)
+    fields = {}
+    for number in dice.sample([number for number in range(2, most * 64 + 1) if number % 64 != 1], 24):
+        encoding = dice.choice(("ascii", "ascii", above, above, "bcd", "bcd", "sign_bcd", "raw", "hex_ascii"))
+        unit = {"bcd": "digits", "raw": "bytes", "hex_ascii": "bytes"}.get(encoding, "characters")
+        length: dict[str, Any] = {"kind": "fixed", "size": dice.randint(2, 12), "unit": unit}
+        if encoding != "sign_bcd" and dice.random() < 0.5:
+            written = dice.choice(("ascii", above if above == "ebcdic" else "ascii", "bcd", "binary"))
+            prefix = {"encoding": written, "bytes": dice.choice((1, 2, 3))}
+            length = {
+                "kind": "variable",
+                "max": dice.choice((3, 19, 60, 255, 999, 20_000)),
+                "unit": unit,
+                "prefix": prefix,
+            }
+        field: dict[str, Any] = {
+            "name": STRANGER, "class": dice.choice((*_ALPHABETS, "x+n")), "encoding": encoding, "length": length,
+        }  # fmt: skip
+        if dice.random() < 0.5:
+            field["pad_nibble"] = {"side": dice.choice(("left", "right")), "value": dice.choice("0F")}
+        if encoding in ("raw", "hex_ascii") and dice.random() < 0.4:
+            field["parts"] = {"kind": "ber_tlv"}
+        elif encoding in ("ascii", above, "raw") and dice.random() < 0.3:
+            pieces = [
+                {"id": f"p{at}", "name": STRANGER, "bytes": at, "encoding": dice.choice(("text", "raw"))}
+                for at in (1, 2)
+            ]
+            field["parts"] = {"kind": "positional", "elements": pieces, "optional_tail": dice.random() < 0.5}
+        fields[str(number)] = field
+    extended = dice.random() < 0.8
+    header: dict[str, Any] = {"bytes": dice.randint(1, 9), "value_form": dice.choice(("hex", "text")), "elements": []}
+    plain = {
+        "schema": "iso8583-layout/1", "id": STRANGER, "title": STRANGER, "iso_version": "1987", "charset": charset, "fields": fields,
+        "header": dice.choice((None, header)),
+        "mti": {"encoding": dice.choice(("ascii", "bcd", above if above == "ebcdic" else "ascii"))},
+        "bitmap": {
+            "encoding": dice.choice(("binary", "hex_ascii")), "min_maps": dice.randint(1, most), "max_maps": most,
+            "extension_bit": extended, "hex_case_out": dice.choice(("upper", "lower")),
+        },
+    }  # fmt: skip
+    return Layout.from_json(json.dumps(plain))

@@ -10,6 +10,7 @@ assert codec.encode(message) == raw
 """
 
 from shanraq.standards.iso8583.codec import Codec
+from shanraq.standards.iso8583.engines import Engine, engine, engines
 from shanraq.standards.iso8583.errors import Iso8583Error, LayoutError, Level
 from shanraq.standards.iso8583.layout import Layout
 from shanraq.standards.iso8583.library import codec, layout, layout_names
@@ -17,6 +18,6 @@ from shanraq.standards.iso8583.mask import SENSITIVE_TAGS, mask_number, mask_tex
 from shanraq.standards.iso8583.message import Message, Span
 
 __all__ = [
-    "SENSITIVE_TAGS", "Codec", "Iso8583Error", "Layout", "LayoutError", "Level", "Message", "Span", "codec", "layout",
-    "layout_names", "mask_number", "mask_text", "mask_track",
+    "SENSITIVE_TAGS", "Codec", "Engine", "Iso8583Error", "Layout", "LayoutError", "Level", "Message", "Span", "codec",
+    "engine", "engines", "layout", "layout_names", "mask_number", "mask_text", "mask_track",
 ]  # fmt: skip

@@ -59,7 +59,7 @@ class Codec:
         self._map_bytes = 8 if layout.bitmap.encoding == "binary" else 16
         self.engine: Final = engine or fastest_engine()
         self._fast: Final = fast_path(self.engine, layout, self, self._head_of)
-        self._read = self._fast.read
+        self._read: Final[Callable[[bytes], Message | None]] = self._fast.read
 
     # Reading
 

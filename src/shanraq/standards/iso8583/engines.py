@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Literal, Protocol, TypeAlias
+from typing import Final, Literal, Protocol, TypeAlias
 
 from shanraq.standards.iso8583.generated import Generated
 from shanraq.standards.iso8583.layout import Layout
@@ -20,6 +20,7 @@ if os.environ.get("SHANRAQ_PURE") != "1":
     with suppress(ImportError):  # it was not built here
         from shanraq.standards.iso8583._speed import Compiled
 
+_COMPILED_MAPS_LIMIT: Final = 3
 Engine: TypeAlias = Literal["exact", "generated", "compiled"]
 Heads: TypeAlias = Callable[[bytes], tuple[str, list[int], int]]
 
@@ -71,6 +72,6 @@ def fast_path(name: Engine, layout: Layout, reading: Reading, heads: Heads) -> F
         raise ValueError(f"the engine {name} is not here; there are {', '.join(engines())}")
     if name == "exact":
         return _Exact()
-    if name == "compiled" and Compiled is not None and layout.bitmap.max_maps <= 3:
+    if name == "compiled" and Compiled is not None and layout.bitmap.max_maps <= _COMPILED_MAPS_LIMIT:
         return Compiled(layout, reading)
     return Generated(layout, reading, heads)

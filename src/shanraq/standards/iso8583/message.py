@@ -39,8 +39,8 @@ class Message:
     read (0 is the message type). Messages are equal when everything but their spans is.
     """
 
-    # What few ask for is found when it is asked for. Until then `_reading` knows how, `_raw` and `_composites` (the elements that
-    # split further) are what it needs, and the three it finds are not there; afterwards it is the other way round.
+    # What few ask for is found when it is asked for. Until then `_reading` knows how, `_raw` and `_composites` (the elements
+    # that split further) are what it needs, and the three it finds are not there; afterwards it is the other way round.
     __slots__ = ("_composites", "_header_parts", "_parts", "_raw", "_reading", "_spans", "fields", "header", "mti")
 
     mti: str
