@@ -178,7 +178,8 @@ def layout_of(dice: random.Random) -> Layout:
     extended = dice.random() < 0.8
     header: dict[str, Any] = {"bytes": dice.randint(1, 9), "value_form": dice.choice(("hex", "text")), "elements": []}
     plain = {
-        "schema": "iso8583-layout/1", "id": STRANGER, "title": STRANGER, "iso_version": "1987", "charset": charset, "fields": fields,
+        "schema": "iso8583-layout/1", "id": STRANGER, "title": STRANGER, "iso_version": "1987",
+        "charset": charset, "fields": fields,
         "header": dice.choice((None, header)),
         "mti": {"encoding": dice.choice(("ascii", "bcd", above if above == "ebcdic" else "ascii"))},
         "bitmap": {
