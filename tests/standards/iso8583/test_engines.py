@@ -146,6 +146,94 @@ def test_engines_agree_on_the_shared_vectors() -> None:
                 assert_same(exact, fast, mutated(raw, dice), dice.choice(list(Level)), PEEKED)
 
 
+CLASSES = ("n", "a", "an", "anp", "ans", "ns", "z", "b", "x+n")
+ENCODINGS = ("ascii", "latin1", "ebcdic", "bcd", "sign_bcd", "raw", "hex_ascii")
+UNITS = {"bcd": "digits", "raw": "bytes", "hex_ascii": "bytes"}
+
+
+def layout_with(*fields: dict[str, Any], charset: str) -> Layout:
+    """Return a layout whose elements 2, 3, ... are these."""
+    numbered = {str(number): {"name": "", **field} for number, field in enumerate(fields, 2)}
+    return Layout.from_json(json.dumps({
+        "schema": "iso8583-layout/1", "id": "", "title": "", "iso_version": "1987", "charset": charset, "fields": numbered,
+        "mti": {"encoding": "ascii"},
+        "bitmap": {"encoding": "binary", "min_maps": 1, "max_maps": 1, "extension_bit": True},
+    }))  # fmt: skip
+
+
+def fixed(encoding: str, content: str, size: int) -> dict[str, Any]:
+    return {
+        "class": content,
+        "encoding": encoding,
+        "length": {"kind": "fixed", "size": size, "unit": UNITS.get(encoding, "characters")},
+    }
+
+
+def variable(encoding: str, content: str, prefix: str, width: int, most: int) -> dict[str, Any]:
+    length = {"kind": "variable", "max": most, "unit": UNITS.get(encoding, "characters")}
+    return {
+        "class": content, "encoding": encoding, "length": length | {"prefix": {"encoding": prefix, "bytes": width}},
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+@pytest.mark.parametrize("content", CLASSES)
+def test_engines_agree_on_every_character(encoding: str, content: str) -> None:
+    charset = "latin1" if encoding == "latin1" else "cp1047"
+    fields = [fixed(encoding, content, 2), fixed(encoding, content, 3)]
+    if encoding != "sign_bcd":
+        fields.append(variable(encoding, content, "binary", 1, 9))
+    layout = layout_with(*fields, charset=charset)
+    exact, fast = Codec(layout, "exact"), [with_engine(layout, engine) for engine in FAST]
+    digits = "1" if encoding in ("ascii", "latin1", "hex_ascii") else "\xf1" if encoding == "ebcdic" else "\x11"
+    sizes = {"bcd": (1, 2, 2), "sign_bcd": (2, 2), "hex_ascii": (4, 6, 6)}.get(encoding, (2, 3, 3))
+
+    for number, size in enumerate(sizes, 2):
+        head = b"0800" + (1 << 64 - number).to_bytes(8, "big") + (b"\x03" if number == 4 else b"")
+        for place in range(size):
+            for code in range(256):
+                data = bytearray(digits.encode("latin-1") * size)
+                data[place] = code
+                for level in (Level.CONTENT, Level.STRUCTURE):
+                    assert_same(exact, fast, head + data, level, (3,))
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_engines_agree_on_every_character_written(encoding: str) -> None:
+    charset = "latin1" if encoding == "latin1" else "cp037"
+    fields = [fixed(encoding, "ans", 4), fixed(encoding, "ans", 5)]
+    if encoding != "sign_bcd":
+        fields += [variable(encoding, "ans", prefix, 1, 300) for prefix in ("ascii", "ebcdic", "bcd", "binary")]
+    layout = layout_with(*fields, charset=charset if encoding != "latin1" else "latin1")
+    exact, fast = Codec(layout, "exact"), [with_engine(layout, engine) for engine in FAST]
+
+    for number in layout.fields:
+        for size in (0, 1, 4, 5, 8, 9, 10, 99, 100, 101, 198, 199, 200, 255, 256, 299, 300, 301, 511, 600, 601):
+            assert_written_same(exact, fast, Message("0800", {number: "1" * size}))
+        for size in (4, 5, 8, 10):
+            for place in range(size):
+                for code in (*range(256), 0x410, 0xFB00, 0x1F4B3):
+                    value = "1" * place + chr(code) + "1" * (size - place - 1)
+                    assert_written_same(exact, fast, Message("0800", {number: value}))
+
+
+@pytest.mark.parametrize("prefix", ["ascii", "ebcdic", "bcd", "binary"])
+@pytest.mark.parametrize("width", [1, 2])
+@pytest.mark.parametrize("most", [5, 199, 20_000])
+def test_engines_agree_on_every_length(prefix: str, width: int, most: int) -> None:
+    fields = [variable(encoding, "b", prefix, width, most) for encoding in ("raw", "ebcdic", "bcd")]
+    layout = layout_with(*fields, charset="cp500")
+    exact, fast = Codec(layout, "exact"), [with_engine(layout, engine) for engine in FAST]
+    starts = [b""] if width == 1 else [b"0", b"\xf1", b"\x01"]
+
+    for number in layout.fields:
+        head = b"0800" + (1 << 64 - number).to_bytes(8, "big")
+        for start in starts:
+            for code in range(256):
+                for size in (0, 3, 5, 11):
+                    assert_same(exact, fast, head + start + bytes((code,)) + b"\x12" * size, Level.STRUCTURE, (2, 3, 4))
+
+
 @given(data=st.binary(max_size=120), name=st.sampled_from(iso8583.layout_names()), head=st.booleans())
 @settings(max_examples=300, deadline=None)
 def test_engines_agree_on_any_bytes(data: bytes, name: str, head: bool) -> None:
@@ -167,6 +255,10 @@ def test_a_right_message_takes_the_fast_path(name: str, engine: Engine) -> None:
 
         assert codec._fast.read(raw) == codec._fast.read_bare(raw) == message
         assert codec._fast.peek(raw, (0,)) == {0: message.mti}
+        for number in list(message.fields)[:1]:
+            # What stands behind is not looked at.
+            found = codec._fast.peek(raw[: message.spans[number].end], (number,))
+            assert found == {number: message.fields[number]}
         assert codec._fast.spans(raw) == message.spans
         assert not message.fields or codec._fast.write(message) == raw
 

@@ -251,7 +251,7 @@ class Generated:
 
     def _generate_peek(self, raw: bytes, numbers: tuple[int, ...]) -> Peek | None:
         mti, present, at = self._heads(raw)
-        return _peek_function(self._layout, mti, present, at, numbers) if is_mti(mti) else None
+        return _peek_function(self._layout, mti, present, at, numbers)
 
     def tlv(self, _: bytes) -> list[list[str]] | None:
         """Leave BER-TLV to the exact functions."""
@@ -633,7 +633,7 @@ def _joined(stretches: Sequence[_Stretch | None]) -> list[_Stretch | None]:
         elif between is not None and one is not None and one.alphabet == _DIGITS and one.source == between.source:
             joined.append(one._replace(start=between.start, size=-1))
         else:
-            joined += [None, one] if between is not None else [one]
+            joined.append(one)
         between = None
     return joined
 
@@ -905,8 +905,6 @@ def _write_element(
             names[name] = writer
             sizes.append(f"len({value}) <= {length.max * scale}")
             prefix = f"{name}(len({value}) >> 1)" if scale == 2 else f"{name}(len({value}))"
-        if scale == 2:
-            sizes.append(f"not len({value}) & 1")
         output.add(kind, prefix)
     match field.encoding:
         case "ascii" | "latin1" | "ebcdic":
