@@ -6,6 +6,7 @@ what is wrong. What is not worth doing here (a class of characters that is no se
 for that one element.
 """
 
+cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.dict cimport PyDict_Next
 from cpython.object cimport PyObject
@@ -214,6 +215,7 @@ cdef object nibbles_of(const unsigned char* data, Py_ssize_t first, Py_ssize_t c
     return text
 
 
+@cython.final
 cdef class Compiled:
     """The table of one layout. Raises ValueError for a layout with more bitmaps than any network has."""
 

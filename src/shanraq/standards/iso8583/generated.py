@@ -199,11 +199,12 @@ class Generated:
 
             return read
 
-        start, first, end, longer, last = head.start, head.bitmap, head.end, head.longer, head.last
+        first, last = head.bitmap, head.last
+        short, long = slice(head.start, head.end), slice(head.start, head.longer)
 
         def read_short(raw: bytes) -> Message | None:
             try:
-                return known[raw[start:end] if raw[first] <= last else raw[start:longer]](raw)
+                return known[raw[short] if raw[first] <= last else raw[long]](raw)
             except Exception:  # a head not met before, or anything wrong with the message
                 return meet(raw)
 
@@ -351,8 +352,10 @@ class _Walk:
         content: bool,
         wanted: frozenset[int] | None = None,
         shapes: Mapping[int, Shapes] | None = None,
+        value: str = "v{}",
     ) -> None:
         self.layout = layout
+        self._value = value
         self._shapes = shapes or {}
         self.content = content
         self.wanted = wanted
@@ -378,6 +381,16 @@ class _Walk:
         self.names[name] = value
         return name
 
+    def value(self, number: int) -> str:
+        """Return where the value of an element is kept: a name, or a place in the dict that is made of them."""
+        return self._value.format(number)
+
+    def cut(self, source: str, start: str, end: str) -> str:
+        """Return the expression for a piece of the message; where it is always the same one, without making the slice anew."""
+        if start.isdigit() and end.isdigit():
+            return f"{source}[{self.name(slice(int(start), int(end)), 'CUT')}]"
+        return f"{source}[{start}:{end}]"
+
     def place(self, further: int = 0) -> str:
         """Return where the walk stands, as an expression."""
         at = self._at + further
@@ -398,7 +411,7 @@ class _Walk:
         self._take_run()
         self._check_stretches()
         if self._digits:
-            values = ", ".join(f"v{number}" for number, _ in self._digits)
+            values = ", ".join(self.value(number) for number, _ in self._digits)
             self.checks.append(f"d = ''.join(({values},))")
             some = "" if any(fixed for _, fixed in self._digits) else "d and "
             self.checks.append(f"if {some}not d.isdigit(): return None")
@@ -418,25 +431,25 @@ class _Walk:
                     run = self._run.get(_source(field))
                     if run and run[0].alphabet == _DIGITS != alphabet:
                         self._take_run()  # digits are checked faster in a way of their own
-                    one = _Taken(f"v{number}", low, high, alphabet=alphabet, stretch=len(self._stretches))
+                    one = _Taken(self.value(number), low, high, alphabet=alphabet, stretch=len(self._stretches))
                     self._run.setdefault(_source(field), []).append(one)
             case "raw" | "bcd":
                 self._break()
                 odd = field.encoding == "bcd" and length.size % 2
                 right = odd and _pads_right(field)
                 if taken:
-                    one = _Taken(f"v{number}", low, high, cut=int(odd and not right), left=int(right))
+                    one = _Taken(self.value(number), low, high, cut=int(odd and not right), left=int(right))
                     self._run.setdefault("raw", []).append(one)
             case "sign_bcd":
                 self._break()
                 self.lines.append(f"if raw[{start}] > 127: return None")
                 skip = "" if length.size % 2 else "[1:]"
                 self.lines.append(
-                    f"v{number} = t[{start}:{self.place(1)}] + raw[{self.place(1)}:{end}].hex().upper(){skip}"
+                    f"{self.value(number)} = t[{start}:{self.place(1)}] + raw[{self.place(1)}:{end}].hex().upper(){skip}"
                 )
             case "hex_ascii":
                 self._break()
-                self.lines.append(f"v{number} = a2b_hex(raw[{start}:{end}]).hex().upper()")
+                self.lines.append(f"{self.value(number)} = a2b_hex(raw[{start}:{end}]).hex().upper()")
         self._check_value(number, field, start, end, length.size, fixed=True)
         self._at += size
 
@@ -458,7 +471,7 @@ class _Walk:
         taken = self.wanted is None or number in self.wanted
         match field.encoding:
             case "ascii" | "latin1" | "ebcdic":
-                value = f"{_source(field)}[{start}:{end}]"
+                value = self.cut(_source(field), start, end)
             case "hex_ascii":
                 value, taken = f"a2b_hex(raw[{start}:{end}]).hex().upper()", True
             case "bcd":
@@ -470,7 +483,7 @@ class _Walk:
             case _:
                 value = f"raw[{start}:{end}].hex().upper()"
         if taken:
-            self.lines.append(f"v{number} = {value}")
+            self.lines.append(f"{self.value(number)} = {value}")
         if prefix.encoding in ("ascii", "ebcdic"):
             source = "e" if prefix.encoding == "ebcdic" else "t"
             self._stretches.append(_Stretch(_DIGITS, source, before, start, prefix.bytes, proven=True))
@@ -499,7 +512,9 @@ class _Walk:
         else:
             source = "e" if prefix.encoding == "ebcdic" else "t"
             table = self.name(_text_lengths(width, most), "LENGTHS")
-            self.lines.append(f"{name} = {table}[" + (f"l{number}]" if with_run else f"{source}[{start}:{end}]]"))
+            self.lines.append(
+                f"{name} = {table}[" + (f"l{number}]" if with_run else f"{self.cut(source, start, end)}]")
+            )
 
     def _note(self, number: int, field: Field, before: str, start: str, end: str, size: int | None) -> None:
         self.spans.append((number, before, start, end))
@@ -517,7 +532,7 @@ class _Walk:
             names = ", ".join(one.name for one in run)
             if len(run) == 1:
                 one = run[0]
-                text = f"{source}[{place}]" if source != "raw" else f"raw[{place}].hex().upper()"
+                text = self.cut(source, *place.split(":")) + ("" if source != "raw" else ".hex().upper()")
                 piece = f"[{one.cut}:{-one.left or ''}]" if one.cut or one.left else ""
                 self.lines.append(f"{names} = {text}{piece}")
             elif source != "raw" and self.content and run[0].alphabet != _DIGITS:
@@ -568,7 +583,7 @@ class _Walk:
         return known[0] if field.encoding == "ascii" or not known[0] else known[0] + known[1]
 
     def _check_one(self, number: int, field: Field, doubt: str = "") -> None:
-        wrong = f"{self.name(check_of(field), 'CHECK')}(v{number}) is None"
+        wrong = f"{self.name(check_of(field), 'CHECK')}({self.value(number)}) is None"
         self.checks.append(f"if {doubt} and {wrong}: return None" if doubt else f"if {wrong}: return None")
 
     def _check_stretches(self) -> None:
@@ -597,7 +612,7 @@ class _Walk:
             if field.encoding != "raw" or size is not None:
                 self.checks.append(f"d{number} = {data}")
             self.checks += [
-                f"mask, frame = {self.name(shapes.known.get, 'SHAPE')}(len(d{number}), NONE)",
+                f"mask, frame = {self.name(shapes.known.get, 'SHAPE')}({end} - {start if size is None else f'({start})'}, NONE)",
                 f"if INTEGER(d{number}, 'big') & mask != frame: {self.name(shapes.check, 'CHECK')}(d{number})",
             ]
         elif (sizes := splitting.possible_sizes(field, self.layout.charset)) is not None:
@@ -706,10 +721,10 @@ def _texts(layout: Layout, lines: Iterable[str], names: dict[str, Any]) -> list[
     used = " ".join(lines)
     made = []
     if re.search(r"\bt\b", used):
-        made.append("t = str(raw, 'latin-1')")
+        made.append("t = raw.decode('latin-1')")
     if re.search(r"\b[er]\b", used):
         names["PAGE"] = _page(layout)
-        made += ["r = raw.translate(PAGE)", "e = str(r, 'latin-1')"]
+        made += ["r = raw.translate(PAGE)", "e = r.decode('latin-1')"]
     return made
 
 
@@ -728,10 +743,18 @@ def _read_function(
     *,
     content: bool,
 ) -> Read | None:
-    walk = _walked(layout, numbers, at, shapes, content=content)
-    if walk is None:
+    direct = len(numbers) > _LITERAL_LIMIT
+    if not all(number in layout.fields for number in numbers):
         return None
+    walk = _Walk(layout, at, content=content, shapes=shapes, value="fields[{}]" if direct else "v{}")
+    for number in numbers:
+        walk.element(number)
+    walk.finish()
     names = walk.names
+    if direct:
+        # A copy has all places in their order, whatever is filled in first.
+        names["FIELDS"] = dict.fromkeys(numbers)
+        walk.lines.insert(0, "fields = FIELDS.copy()")
     names |= {"NEW": object.__new__, "Message": Message, "MTI": mti, "READING": reading}
     names["COMPOSITES"] = frozenset(walk.composites)
     lines = [*walk.lines, f"if len(raw) != {walk.place()}: return None", *walk.checks]
@@ -743,11 +766,8 @@ def _read_function(
             header = f"t[:{size}]"
         else:
             header = f"raw[:{size}].hex().upper()"
-    if len(numbers) <= _LITERAL_LIMIT:
+    if not direct:
         lines.append(f"fields = {{{', '.join(f'{number}: v{number}' for number in numbers)}}}")
-    else:
-        names["FIELDS"] = dict.fromkeys(numbers)
-        lines += ["fields = FIELDS.copy()", *(f"fields[{number}] = v{number}" for number in numbers)]
     lines += [
         "m = NEW(Message)",
         "m.mti = MTI",
@@ -760,18 +780,6 @@ def _read_function(
     ]
     read: Read = _made("read", "raw", [*_texts(layout, lines, names), *lines], names)
     return read
-
-
-def _walked(
-    layout: Layout, numbers: Sequence[int], at: int, shapes: Mapping[int, Shapes], *, content: bool
-) -> _Walk | None:
-    walk = _Walk(layout, at, content=content, shapes=shapes)
-    if not all(number in layout.fields for number in numbers):
-        return None
-    for number in numbers:
-        walk.element(number)
-    walk.finish()
-    return walk
 
 
 def _peek_function(layout: Layout, mti: str, present: Sequence[int], at: int, numbers: Sequence[int]) -> Peek | None:
