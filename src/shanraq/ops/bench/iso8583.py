@@ -253,9 +253,8 @@ def render(figures: dict[str, Any], console: Console) -> None:
             table.add_row(kind, direction, *(_cell(cell) for cell in cells))
     console.print(table)
     for name, memory in figures["memory"].items():
-        console.print(
-            f"{name}: {memory['messages']} messages with {memory['sets']} sets of elements: peak + {memory['peak_growth_kib']} KiB"
-        )
+        read = f"{memory['messages']} messages of {memory['sets']} sets of elements"
+        console.print(f"{name}: {read}: peak + {memory['peak_growth_kib']} KiB")
     if not figures["compared"]:
         console.print(MISSING)
 

@@ -41,8 +41,8 @@ F = TypeVar("F")
 
 # The sender chooses the bits: what is kept for them has a bound.
 FUNCTIONS_LIMIT: Final = 1024
-# Generating costs about what reading this many messages exactly costs. A set of elements gets its function when it has cost
-# that much: whatever a sender does, it costs at most about twice the exact codec.
+# Generating costs about what reading ten messages exactly costs. A set of elements gets its function when it has cost more:
+# whatever a sender does, it costs less than twice the exact codec.
 SIGHTINGS: Final = 16
 _LENGTHS_LIMIT: Final = 10_000
 _SHAPE_BYTES_LIMIT: Final = 255
