@@ -611,9 +611,9 @@ class _Walk:
             shapes = self._shapes[number]
             if field.encoding != "raw" or size is not None:
                 self.checks.append(f"d{number} = {data}")
-            known, check = self.name(shapes.known.get, "SHAPE"), self.name(shapes.check, "CHECK")
+            known, learn = self.name(shapes.known.get, "SHAPE"), self.name(shapes.check, "CHECK")
             self.checks.append(f"mask, frame = {known}(len(d{number}), NONE)")
-            self.checks.append(f"if INTEGER(d{number}, 'big') & mask != frame: {check}(d{number})")
+            self.checks.append(f"if INTEGER(d{number}, 'big') & mask != frame: {learn}(d{number})")
         elif (sizes := splitting.possible_sizes(field, self.layout.charset)) is not None:
             if size not in sizes:
                 self.checks.append(f"if {end} - ({start}) not in {self.name(sizes, 'SIZES')}: return None")
