@@ -511,14 +511,14 @@ cdef class Compiled:
         # One message is often followed by another of its type.
         if self.last_type is not None and not memcmp(self.last_bytes, data + self.header, size):
             return self.last_type
-        memcpy(self.last_bytes, data + self.header, size)
         if self.mti == BCD:
-            self.last_type = hex_of(data + self.header, 2)
-            return self.last_type
-        text = PyUnicode_New(4, 127)
-        out = <char*>PyUnicode_DATA(text)
-        for place in range(4):
-            out[place] = self.page[data[self.header + place]] if self.mti == EBCDIC else data[self.header + place]
+            text = hex_of(data + self.header, 2)
+        else:
+            text = PyUnicode_New(4, 127)
+            out = <char*>PyUnicode_DATA(text)
+            for place in range(4):
+                out[place] = self.page[data[self.header + place]] if self.mti == EBCDIC else data[self.header + place]
+        memcpy(self.last_bytes, data + self.header, size)
         self.last_type = text
         return text
 

@@ -17,7 +17,7 @@ from shanraq.standards.iso8583.message import Message, Reading, Span
 
 Compiled: Callable[[Layout, Reading], FastPath] | None = None
 if os.environ.get("SHANRAQ_PURE") != "1":
-    with suppress(ImportError):  # it was not built here
+    with suppress(ImportError, AttributeError):  # it was not built here, or from another source
         from shanraq.standards.iso8583._speed import Compiled
 
 _COMPILED_MAPS_LIMIT: Final = 3
