@@ -21,7 +21,7 @@ help: ## List the targets
 
 setup: $(INSTALLED) ## Install Shanraq and its tools into .venv, exactly as locked
 
-$(INSTALLED): requirements/dev.txt pyproject.toml
+$(INSTALLED): requirements/dev.txt pyproject.toml hatch_build.py src/shanraq/standards/iso8583/_speed.pyx
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 		echo "Shanraq needs Python 3.11 or newer, and $(PYTHON) is $$($(PYTHON) --version 2>&1):" \
 			"name another, as in: make setup PYTHON=python3.13" >&2; exit 1; }
@@ -50,9 +50,10 @@ check: $(INSTALLED) ## Check style, types, layers of imports and dependencies
 drill: $(INSTALLED) ## Run the crash and fuzz drills in full (minutes)
 	SHANRAQ_DRILL=full $(BIN)/pytest -m drill -n 0 --timeout 3600
 
-bench: $(INSTALLED) ## Measure the ledger and the API on this machine
+bench: $(INSTALLED) ## Measure the ledger, the API and the ISO 8583 codec on this machine
 	$(BIN)/shanraq bench ledger
 	$(BIN)/shanraq bench api
+	$(BIN)/shanraq bench iso8583
 
 docs: $(INSTALLED) ## Write openapi/ and events/ anew from the code
 	$(BIN)/shanraq docs

@@ -1,4 +1,4 @@
-"""Benchmarks: each prints ratios of two things measured in one run, on a server of its own."""
+"""Benchmarks: each prints ratios of two things measured in one run; those of the database on a server of its own."""
 
 from __future__ import annotations
 
@@ -8,24 +8,33 @@ from typing import Any
 from rich.console import Console
 
 from shanraq.ops.bench.api import bench_api
+from shanraq.ops.bench.iso8583 import bench_iso8583
+from shanraq.ops.bench.iso8583 import render as render_codec
 from shanraq.ops.bench.ledger import bench_ledger, render
 from shanraq.ops.bench.scratch import scratch
 
-Benchmark = Callable[[float, Console], Coroutine[Any, Any, dict[str, Any]]]
+Benchmark = Callable[[float, int | None, Console], Coroutine[Any, Any, dict[str, Any]]]
 
 
-async def _ledger(seconds: float, console: Console) -> dict[str, Any]:
+async def _ledger(seconds: float, rounds: int | None, console: Console) -> dict[str, Any]:
     async with scratch() as place:
         figures = await bench_ledger(
-            place.dsn, place.dsn, place.pgbench, seconds=seconds, report=lambda step: console.print(f"[dim]{step}[/]")
+            place.dsn,
+            place.dsn,
+            place.pgbench,
+            seconds=seconds,
+            rounds=rounds or 3,
+            report=lambda step: console.print(f"[dim]{step}[/]"),
         )
     console.print(render(figures))
     return figures
 
 
-async def _api(seconds: float, console: Console) -> dict[str, Any]:
+async def _api(seconds: float, rounds: int | None, console: Console) -> dict[str, Any]:
     async with scratch() as place:
-        figures = await bench_api(place, seconds=seconds, report=lambda step: console.print(f"[dim]{step}[/]"))
+        figures = await bench_api(
+            place, seconds=seconds, rounds=rounds or 3, report=lambda step: console.print(f"[dim]{step}[/]")
+        )
     base = figures["pgbench"]["transactions_per_second"]
     console.print(f"{'pgbench TPC-B, 16 clients':40} {base:>7} transactions/s")
     for name, case in figures["api"].items():
@@ -36,4 +45,10 @@ async def _api(seconds: float, console: Console) -> dict[str, Any]:
     return figures
 
 
-BENCHMARKS: dict[str, Benchmark] = {"ledger": _ledger, "api": _api}
+async def _iso8583(seconds: float, rounds: int | None, console: Console) -> dict[str, Any]:
+    figures = bench_iso8583(seconds=seconds, rounds=rounds or 9, report=lambda step: console.print(f"[dim]{step}[/]"))
+    render_codec(figures, console)
+    return figures
+
+
+BENCHMARKS: dict[str, Benchmark] = {"ledger": _ledger, "api": _api, "iso8583": _iso8583}

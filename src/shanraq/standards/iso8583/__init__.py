@@ -10,6 +10,7 @@ assert codec.encode(message) == raw
 """
 
 from shanraq.standards.iso8583.codec import Codec
+from shanraq.standards.iso8583.engines import Engine, engine, engines
 from shanraq.standards.iso8583.errors import Iso8583Error, LayoutError, Level
 from shanraq.standards.iso8583.framing import Framing, FramingError, framing, framing_names
 from shanraq.standards.iso8583.layout import Layout
@@ -18,6 +19,7 @@ from shanraq.standards.iso8583.mask import SENSITIVE_TAGS, mask_number, mask_tex
 from shanraq.standards.iso8583.message import Message, Span
 
 __all__ = [
-    "SENSITIVE_TAGS", "Codec", "Framing", "FramingError", "Iso8583Error", "Layout", "LayoutError", "Level", "Message", "Span",
-    "codec", "framing", "framing_names", "layout", "layout_names", "mask_number", "mask_text", "mask_track",
+    "SENSITIVE_TAGS", "Codec", "Engine", "Framing", "FramingError", "Iso8583Error", "Layout", "LayoutError", "Level", "Message",
+    "Span", "codec", "engine", "engines", "framing", "framing_names", "layout", "layout_names", "mask_number", "mask_text",
+    "mask_track",
 ]  # fmt: skip

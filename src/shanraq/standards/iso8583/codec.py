@@ -8,19 +8,23 @@ assert codec.encode(message) == raw
 from __future__ import annotations
 
 import binascii
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from shanraq.standards.iso8583 import parts as splitting
 from shanraq.standards.iso8583.content import check_of, expected_of, is_moment, is_mti, passes_luhn
+from shanraq.standards.iso8583.engines import Engine, fast_path
+from shanraq.standards.iso8583.engines import engine as fastest_engine
 from shanraq.standards.iso8583.errors import Iso8583Error, Level, truncated
-from shanraq.standards.iso8583.layout import MAP_BITS, Field, Layout, Parts
+from shanraq.standards.iso8583.layout import MAP_BITS, BerTlv, Field, Layout, Parts
 from shanraq.standards.iso8583.message import Message, Span
-from shanraq.standards.iso8583.wire import Reader, Writer, page_of, reader_of, writer_of
+from shanraq.standards.iso8583.wire import Reader, Writer, page_of, reader_of, write_bitmaps, writer_of
 
 _MTI: Final = 0
 _PAN: Final = 2
 _RANK: Final = {Level.STRUCTURE: 0, Level.CONTENT: 1, Level.SEMANTIC: 2}
+_STRUCTURE: Final = Level.STRUCTURE
+_CONTENT: Final = Level.CONTENT
 _HEX: Final = frozenset(b"0123456789ABCDEFabcdef")
 
 
@@ -33,9 +37,13 @@ class _Element(NamedTuple):
 
 
 class Codec:
-    """Reads and writes the messages of a layout. Bytes behind the last element are an error, as is every doubt."""
+    """Reads and writes the messages of a layout. Bytes behind the last element are an error, as is every doubt.
 
-    def __init__(self, layout: Layout) -> None:
+    `engine` says by what: the fastest there is unless it is named. All give the same results: what a fast one does not plainly
+    know how to read or write goes the exact way.
+    """
+
+    def __init__(self, layout: Layout, engine: Engine | None = None) -> None:
         self.layout: Final = layout
         page = layout.charset
         self._elements: Final = {
@@ -49,17 +57,37 @@ class Codec:
             for number, field in layout.fields.items()
         }
         self._map_bytes = 8 if layout.bitmap.encoding == "binary" else 16
+        self.engine: Final = engine or fastest_engine()
+        self._fast: Final = fast_path(self.engine, layout, self, self._head_of)
+        self._read: Final[Callable[[bytes], Message | None]] = self._fast.read
 
     # Reading
 
-    def decode(self, raw: bytes, level: Level = Level.CONTENT) -> Message:
+    def decode(self, raw: bytes, level: Level = _CONTENT) -> Message:
         """Read a message whole, checked up to `level`.
 
         Raises Iso8583Error; its `partial` is the message as far as it could be read.
         """
+        if type(raw) is not bytes:
+            raw = bytes(raw)
+        if level is _CONTENT:
+            return self._read(raw) or self._decode_exactly(raw, level)
+        rank = _RANK[level]
+        message = self._read(raw) if rank else self._fast.read_bare(raw)
+        if message is None:
+            return self._decode_exactly(raw, level)
+        if rank > _RANK[_CONTENT]:
+            try:
+                self._check_meaning(message)
+            except Iso8583Error as error:
+                error.partial = message
+                raise
+        return message
+
+    def _decode_exactly(self, raw: bytes, level: Level) -> Message:
         message = Message("")
         try:
-            self._decode(bytes(raw), message)
+            self._decode(raw, message)
             self._check(message, _RANK[level])
         except Iso8583Error as error:
             error.partial = message
@@ -67,15 +95,19 @@ class Codec:
         return message
 
     def peek(self, raw: bytes, *numbers: int) -> dict[int, str]:
-        """Return some elements without reading what stands behind them; those that are not there are left out.
+        """Return some elements without reading what stands behind them; those that are not there are left out. 0 is the type.
 
         Raises Iso8583Error for what is wrong before them.
         """
-        message = Message("")
-        at = self._read_head(raw, message)
-        present, at = self._read_bitmaps(raw, at)
+        if type(raw) is not bytes:
+            raw = bytes(raw)
+        found = self._fast.peek(raw, numbers)
+        return self._peek_exactly(raw, numbers) if found is None else found
+
+    def _peek_exactly(self, raw: bytes, numbers: Sequence[int]) -> dict[int, str]:
+        mti, present, at = self._head_of(raw)
         wanted, last = set(numbers), max(numbers, default=0)
-        found: dict[int, str] = {}
+        found: dict[int, str] = {_MTI: mti} if _MTI in wanted else {}
         for number in present:
             if number > last:
                 break
@@ -83,6 +115,49 @@ class Codec:
             if number in wanted:
                 found[number] = value
         return found
+
+    def _head_of(self, raw: bytes) -> tuple[str, list[int], int]:
+        """Return the type, the numbers of the elements, and where the first of them begins."""
+        message = Message("")
+        present, at = self._read_bitmaps(raw, self._read_head(raw, message))
+        return message.mti, present, at
+
+    # What a message that was read says about itself when it is asked
+
+    def spans_of(self, raw: bytes) -> dict[int, Span]:
+        """Return where the elements of a message are; raise Iso8583Error for one that cannot be taken apart."""
+        found = self._fast.spans(raw)
+        if found is None:
+            message = Message("")
+            self._decode(raw, message)
+            found = message.spans
+        return found
+
+    def parts_of(self, raw: bytes, spans: Mapping[int, Span]) -> dict[int, Any]:
+        """Return the elements that split further; raise Iso8583Error for one that does not."""
+        found: dict[int, Any] = {}
+        for number, (_, data, end) in spans.items():
+            if number != _MTI and self._elements[number].parts is not None:
+                split = self._split(number, raw, data, end)
+                if split is not None:
+                    found[number] = split
+        return found
+
+    def header_parts_of(self, raw: bytes) -> dict[str, str]:
+        """Return the parts of the header."""
+        message = Message("")
+        if self.layout.header is not None:
+            self._read_head(raw, message)
+        return message.header_parts
+
+    def _split(self, number: int, raw: bytes, data: int, end: int) -> Any:
+        element = self._elements[number]
+        assert element.parts is not None
+        place = splitting.place_of(element.field, str(number), data, self.layout.charset)
+        content = raw[data:end] if place.scale == 1 else binascii.a2b_hex(raw[data:end])
+        if isinstance(element.parts, BerTlv) and (items := self._fast.tlv(content)) is not None:
+            return items
+        return splitting.split(element.parts, content, place)
 
     def _decode(self, raw: bytes, message: Message) -> None:
         at = self._read_head(raw, message)
@@ -94,9 +169,7 @@ class Codec:
             message.fields[number] = value
             message.spans[number] = Span(at, data, after)
             if element.parts is not None:
-                place = splitting.place_of(element.field, str(number), data, self.layout.charset)
-                content = raw[data:after] if place.scale == 1 else bytes.fromhex(value)
-                split = splitting.split(element.parts, content, place)
+                split = self._split(number, raw, data, after)
                 if split is not None:
                     message.parts[number] = split
             at = after
@@ -202,27 +275,35 @@ class Codec:
                 if not element.is_content(value):
                     raise _content(str(number), _data_of(message, number), expected_of(element.field))
         if rank >= _RANK[Level.SEMANTIC]:
-            pan = message.fields.get(_PAN)
-            if pan and not passes_luhn(pan):
+            self._check_meaning(message)
+
+    def _check_meaning(self, message: Message) -> None:
+        pan = message.fields.get(_PAN)
+        if pan and not passes_luhn(pan):
+            raise Iso8583Error(
+                "luhn", str(_PAN), _data_of(message, _PAN), "the check digit is wrong", level=Level.SEMANTIC
+            )
+        for number, value in message.fields.items():
+            pattern = self._elements[number].field.format
+            if pattern is not None and value and not is_moment(value, pattern):
                 raise Iso8583Error(
-                    "luhn", str(_PAN), _data_of(message, _PAN), "the check digit is wrong", level=Level.SEMANTIC
-                )
-            for number, value in message.fields.items():
-                pattern = self._elements[number].field.format
-                if pattern is not None and value and not is_moment(value, pattern):
-                    raise Iso8583Error(
-                        "impossible_date", str(number), _data_of(message, number), f"there is no such {pattern}",
-                        level=Level.SEMANTIC, expected=pattern,
-                    )  # fmt: skip
+                    "impossible_date", str(number), _data_of(message, number), f"there is no such {pattern}",
+                    level=Level.SEMANTIC, expected=pattern,
+                )  # fmt: skip
 
     # Writing
 
-    def encode(self, message: Message, level: Level = Level.STRUCTURE) -> bytes:
+    def encode(self, message: Message, level: Level = _STRUCTURE) -> bytes:
         """Write a message; elements that are only given in `parts` are put together from them.
 
         Raises Iso8583Error (offset -1): an element the layout does not know, a wrong length, what cannot be written.
         """
-        self._check(message, _RANK[level])
+        if level is not _STRUCTURE:
+            self._check(message, _RANK[level])
+        data = self._fast.write(message)
+        return self._encode_exactly(message) if data is None else data
+
+    def _encode_exactly(self, message: Message) -> bytes:
         given: dict[int, Any] = {number: None for number in message.parts if number not in message.fields}
         numbers = sorted({*message.fields, *given})
         body: list[bytes] = []
@@ -230,7 +311,7 @@ class Codec:
             element = self._element(number, -1)
             value = message.fields.get(number)
             body.append(element.write(self._joined(element, number, message.parts[number]) if value is None else value))
-        return self._write_head(message) + self._write_bitmaps(numbers) + b"".join(body)
+        return self._write_head(message) + write_bitmaps(self.layout, numbers) + b"".join(body)
 
     def _joined(self, element: _Element, number: int, value: Any) -> str:
         path = str(number)
@@ -273,19 +354,6 @@ class Codec:
         data = page_of(self.layout.mti.encoding, self.layout.charset).encode(mti)
         assert data is not None, "every code page has digits"
         return data
-
-    def _write_bitmaps(self, numbers: list[int]) -> bytes:
-        rules = self.layout.bitmap
-        last = numbers[-1] if numbers else 1
-        count = max((last - 1) // MAP_BITS + 1, rules.min_maps if rules.extension_bit else rules.max_maps)
-        bits = sum(1 << (count * MAP_BITS - number) for number in numbers)
-        if rules.extension_bit:
-            bits |= sum(1 << ((count - later) * MAP_BITS + MAP_BITS - 1) for later in range(1, count))
-        data = bits.to_bytes(count * MAP_BITS // 8, "big")
-        if rules.encoding == "binary":
-            return data
-        text = data.hex()
-        return (text if rules.hex_case_out == "lower" else text.upper()).encode("ascii")
 
 
 def _data_of(message: Message, number: int) -> int:

@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import binascii
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
@@ -77,6 +78,32 @@ def split(parts: Parts, data: bytes, place: Place) -> Any:
             return _split_tagged(parts, data, place)
         case Delimited():
             return _split_delimited(parts, data, place)
+
+
+def possible_sizes(field: Field, code_page: str | None) -> frozenset[int] | None:
+    """Return the sizes in bytes of fixed pieces, if only their size can be wrong; None for everything else."""
+    parts = field.parts
+    if not isinstance(parts, Positional) or field.encoding == "hex_ascii":
+        return None
+    sizes = [0]
+    for piece in parts.elements:
+        encoding = field.encoding if piece.encoding == "text" else piece.encoding
+        of_any_byte = encoding in ("raw", "bcd") or (encoding in ("ebcdic", "latin1") and code_page is not None)
+        if piece.bytes < 1 or not (of_any_byte or (encoding == "ascii" and field.encoding == "ascii")):
+            return None
+        sizes.append(sizes[-1] + piece.bytes)
+    return frozenset(sizes if parts.optional_tail else (0, sizes[-1]))
+
+
+def whole_check(field: Field, path: str, code_page: str | None) -> Callable[[bytes], object] | None:
+    """Return what raises for the bytes of an element that do not split as its parts say; None if all do."""
+    parts = field.parts
+    if parts is None or (isinstance(parts, Delimited) and parts.separator and field.encoding != "hex_ascii"):
+        return None
+    place = place_of(field, path, 0, code_page)
+    if place.scale == 1:
+        return lambda data: split(parts, data, place)
+    return lambda data: split(parts, binascii.a2b_hex(data), place)
 
 
 def join(parts: Parts, value: Any, place: Place) -> bytes:
@@ -166,40 +193,63 @@ def _bytes_of(text: str, encoding: str, place: Place) -> bytes:
 
 def _split_tlv(data: bytes, place: Place) -> list[list[str]]:
     items: list[list[str]] = []
+    digits = data.hex().upper()
+    for start, at, body, end in _tlv_places(data, place):
+        items.append([digits[2 * start : 2 * at], digits[2 * body : 2 * end]])
+    return items
+
+
+def tlv_frame(data: bytes) -> int:
+    """Return what masks all but the tags and lengths of well-formed BER-TLV, as a big-endian number. Raises Iso8583Error."""
+    mask = bytearray(b"\xff" * len(data))
+    for _, _, body, end in _tlv_places(data, Place("", 0, 1, "raw", None)):
+        mask[body:end] = bytes(end - body)
+    return int.from_bytes(mask, "big")
+
+
+def _tlv_places(data: bytes, place: Place) -> Iterator[tuple[int, int, int, int]]:
+    """Yield where each tag, its length, its value begin, and where the value ends."""
     at, end = 0, len(data)
     while at < end:
-        if data[at] in (0x00, 0xFF):  # padding between the tags (EMV book 3, annex B)
-            at += 1
-            continue
-        start = at
+        start, first = at, data[at]
         at += 1
-        if data[start] & 0x1F == 0x1F:
-            while at < end and data[at] & 0x80 and at - start < _TAG_BYTES_LIMIT - 1:
+        if first & 0x1F == 0x1F:
+            if first == 0xFF:
+                continue
+            if at < end and data[at] & 0x80:
                 at += 1
             if at >= end or data[at] & 0x80:
                 raise Iso8583Error("bad_tag", place.path, place.at(start), "a tag is cut or too long")
             at += 1
-        tag = data[start:at].hex().upper()
-        inner = place.within(tag, 0)
+        elif not first:  # as FF, padding between the tags (EMV book 3, annex B)
+            continue
+        form = at
         if at >= end:
+            inner = _tag_place(data, start, form, place)
             raise truncated(inner.path, place.at(at), 1, 0)
-        length, form = data[at], at
+        length = data[at]
         at += 1
         if length in (0x81, 0x82):
             size = length & 0x7F
             if at + size > end:
+                inner = _tag_place(data, start, form, place)
                 raise truncated(inner.path, place.at(form), size, end - at)
             length = int.from_bytes(data[at : at + size], "big")
             at += size
         elif length >= 0x80:
+            inner = _tag_place(data, start, form, place)
             raise Iso8583Error(
                 "bad_length", inner.path, place.at(form), "a length has one, two or three bytes (00-7F, 81, 82)"
             )
         if at + length > end:
+            inner = _tag_place(data, start, form, place)
             raise truncated(inner.path, place.at(at), length, end - at)
-        items.append([tag, data[at : at + length].hex().upper()])
+        yield start, form, at, at + length
         at += length
-    return items
+
+
+def _tag_place(data: bytes, start: int, end: int, place: Place) -> Place:
+    return place.within(data[start:end].hex().upper(), 0)
 
 
 def _join_tlv(items: Iterable[Sequence[str]], place: Place) -> bytes:

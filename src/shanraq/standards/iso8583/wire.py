@@ -7,12 +7,12 @@ in its text form, where its data begin, and where it ends.
 from __future__ import annotations
 
 import binascii
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from shanraq.standards.iso8583.charset import Charset, charset
 from shanraq.standards.iso8583.errors import Iso8583Error, truncated
-from shanraq.standards.iso8583.layout import Field, Fixed, Prefix
+from shanraq.standards.iso8583.layout import MAP_BITS, Field, Fixed, Layout, Prefix
 
 Reader = Callable[[bytes, int, int], tuple[str, int, int]]
 Writer = Callable[[str], bytes]
@@ -22,7 +22,7 @@ _HEX: Final = frozenset("0123456789ABCDEF")
 
 def reader_of(field: Field, path: str, code_page: str | None) -> Reader:
     """Return what reads this element; its errors name `path`."""
-    size_of = _byte_size(field)
+    size_of = byte_size(field)
     value_of = _value_reader(field, path, code_page)
     if isinstance(field.length, Fixed):
         size = field.length.size
@@ -37,7 +37,7 @@ def reader_of(field: Field, path: str, code_page: str | None) -> Reader:
         return read_fixed
 
     most, prefix = field.length.max, field.length.prefix
-    length_of = _prefix_reader(prefix, path, code_page)
+    length_of = prefix_reader(prefix, path, code_page)
     unit = field.length.unit
 
     def read_variable(raw: bytes, at: int, limit: int) -> tuple[str, int, int]:
@@ -74,7 +74,7 @@ def writer_of(field: Field, path: str, code_page: str | None) -> Writer:
 
         return write_fixed
 
-    prefix_of = _prefix_writer(length.prefix, code_page)
+    prefix_of = prefix_writer(length.prefix, code_page)
 
     def write_variable(value: str) -> bytes:
         size = count(value)
@@ -90,7 +90,8 @@ def _wrong_size(path: str, expected: str, found: str) -> Iso8583Error:
     return Iso8583Error("wrong_size", path, -1, f"has {found}, not {expected}", expected=expected, found=found)
 
 
-def _byte_size(field: Field) -> Callable[[int], int]:
+def byte_size(field: Field) -> Callable[[int], int]:
+    """Return how many bytes a size in the unit of the element takes."""
     match field.encoding:
         case "bcd":
             return lambda size: (size + 1) // 2
@@ -165,7 +166,7 @@ def _value_writer(field: Field, path: str, code_page: str | None) -> Writer:
             in_hex = field.encoding == "hex_ascii"
 
             def write_bytes(value: str) -> bytes:
-                if len(value) % 2 or not _HEX.issuperset(value.upper()):
+                if len(value) % 2 or not value.isascii() or not _HEX.issuperset(value.upper()):
                     raise Iso8583Error("not_hex", path, -1, "is not given in pairs of hex digits", expected="hex")
                 return value.upper().encode("ascii") if in_hex else bytes.fromhex(value)
 
@@ -200,7 +201,8 @@ def _not_text(path: str, at: int, name: str) -> Iso8583Error:
     return Iso8583Error("not_text", path, at, f"is not text in {name}", expected=f"text in {name}")
 
 
-def _prefix_reader(prefix: Prefix, path: str, code_page: str | None) -> Callable[[bytes, int], int]:
+def prefix_reader(prefix: Prefix, path: str, code_page: str | None) -> Callable[[bytes, int], int]:
+    """Return what reads a length; its errors name `path`."""
     if prefix.encoding == "binary":
         return lambda data, at: int.from_bytes(data, "big")
     if prefix.encoding == "bcd":
@@ -220,7 +222,8 @@ def _prefix_reader(prefix: Prefix, path: str, code_page: str | None) -> Callable
     return read
 
 
-def _prefix_writer(prefix: Prefix, code_page: str | None) -> Callable[[int], bytes | None]:
+def prefix_writer(prefix: Prefix, code_page: str | None) -> Callable[[int], bytes | None]:
+    """Return what writes a length; it gives None for one that does not fit."""
     width = prefix.bytes
     if prefix.encoding == "binary":
         return lambda size: size.to_bytes(width, "big") if size < 256**width else None
@@ -228,3 +231,18 @@ def _prefix_writer(prefix: Prefix, code_page: str | None) -> Callable[[int], byt
         return lambda size: bytes.fromhex(f"{size:0{width * 2}d}") if size < 100**width else None
     page = page_of(prefix.encoding, code_page)
     return lambda size: page.encode(f"{size:0{width}d}") if size < 10**width else None
+
+
+def write_bitmaps(layout: Layout, numbers: Sequence[int]) -> bytes:
+    """Return the bitmaps that announce these elements, in order: the fewest that hold them, at least what the layout has."""
+    rules = layout.bitmap
+    last = numbers[-1] if numbers else 1
+    count = max((last - 1) // MAP_BITS + 1, rules.min_maps if rules.extension_bit else rules.max_maps)
+    bits = sum(1 << (count * MAP_BITS - number) for number in numbers)
+    if rules.extension_bit:
+        bits |= sum(1 << ((count - later) * MAP_BITS + MAP_BITS - 1) for later in range(1, count))
+    data = bits.to_bytes(count * MAP_BITS // 8, "big")
+    if rules.encoding == "binary":
+        return data
+    text = data.hex()
+    return (text if rules.hex_case_out == "lower" else text.upper()).encode("ascii")
