@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
+from dataclasses import asdict
 from typing import Any
 
 from rich.console import Console
 
 from shanraq.ops.bench.api import bench_api
+from shanraq.ops.bench.echo import measure_echo
 from shanraq.ops.bench.iso8583 import bench_iso8583
 from shanraq.ops.bench.iso8583 import render as render_codec
 from shanraq.ops.bench.ledger import bench_ledger, render
@@ -48,7 +50,13 @@ async def _api(seconds: float, rounds: int | None, console: Console) -> dict[str
 async def _iso8583(seconds: float, rounds: int | None, console: Console) -> dict[str, Any]:
     figures = bench_iso8583(seconds=seconds, rounds=rounds or 9, report=lambda step: console.print(f"[dim]{step}[/]"))
     render_codec(figures, console)
-    return figures
+    console.print("[dim]echo tests over loopback TCP[/]")
+    echo = await measure_echo(seconds)
+    console.print(
+        f"echo tests, link and acceptor on one core: {echo.per_second:,.0f} exchanges/s; at {echo.half_load_per_second:,.0f}/s "
+        f"p50 {echo.p50_milliseconds:.2f} ms, p99 {echo.p99_milliseconds:.2f} ms"
+    )
+    return {**figures, "echo": asdict(echo)}
 
 
 BENCHMARKS: dict[str, Benchmark] = {"ledger": _ledger, "api": _api, "iso8583": _iso8583}
