@@ -6,19 +6,15 @@ import asyncio
 import socket
 import ssl
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Literal
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from shanraq.simulators.iso8583 import HostConfiguration, HostMac, Iso8583Host, Standing, server_tls, simulator
 from shanraq.standards.iso8583 import Message
 from shanraq.standards.iso8583.security import MacAlgorithm, compute_mac, mac_input
+from tests.certificates import certificate
 from tests.simulators.iso8583.acquirer import Acquirer
 
 RRN = "000000000001"
@@ -336,61 +332,22 @@ def test_a_code_has_four_or_eight_bytes() -> None:
 # TLS.
 
 
-class Authority:
-    """A certification authority of a test, and what it has signed."""
-
-    def __init__(self, folder: Path, name: str) -> None:
-        self.folder = folder
-        self.key = ec.generate_private_key(ec.SECP256R1())
-        self.name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        self.certificate = self._sign(self.name, self.key, is_authority=True)
-        self.path = folder / f"{name}.pem"
-        self.path.write_bytes(self.certificate.public_bytes(serialization.Encoding.PEM))
-
-    def issue(self, name: str) -> tuple[Path, Path]:
-        key = ec.generate_private_key(ec.SECP256R1())
-        certificate = self._sign(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]), key)
-        paths = self.folder / f"{name}-certificate.pem", self.folder / f"{name}-key.pem"
-        paths[0].write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-        paths[1].write_bytes(
-            key.private_bytes(
-                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-            )
-        )
-        return paths
-
-    def _sign(
-        self, name: x509.Name, key: ec.EllipticCurvePrivateKey, *, is_authority: bool = False
-    ) -> x509.Certificate:
-        now = datetime.now(UTC)
-        return (
-            x509.CertificateBuilder()
-            .subject_name(name)
-            .issuer_name(self.name)
-            .public_key(key.public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - timedelta(hours=1))
-            .not_valid_after(now + timedelta(hours=1))
-            .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
-            .add_extension(x509.BasicConstraints(ca=is_authority, path_length=None), critical=True)
-            .sign(self.key, hashes.SHA256())
-        )
-
-
 async def test_tls_lets_in_who_has_a_certificate(tmp_path: Path) -> None:
-    ours, theirs = Authority(tmp_path, "ours"), Authority(tmp_path, "theirs")
-    certificate, key = ours.issue("host")
-    async with Iso8583Host(HostConfiguration(ssl=server_tls(certificate, key, ours.path))) as host:
-        trusting = ssl.create_default_context(cafile=str(ours.path))
+    ours, theirs = certificate(tmp_path, "ours"), certificate(tmp_path, "theirs")
+    own = certificate(tmp_path, "host", ours)
+    async with Iso8583Host(HostConfiguration(ssl=server_tls(own.file, own.key_file, ours.file))) as host:
+        trusting = ssl.create_default_context(cafile=str(ours.file))
         with pytest.raises((ssl.SSLError, ConnectionError, EOFError)):
             stranger = await Acquirer.connect(host, trusting)
             await stranger.say(stranger.session("301"))
-        trusting.load_cert_chain(*theirs.issue("stranger"))
+        foreign = certificate(tmp_path, "stranger", theirs)
+        trusting.load_cert_chain(foreign.file, foreign.key_file)
         with pytest.raises((ssl.SSLError, ConnectionError, EOFError)):
             stranger = await Acquirer.connect(host, trusting)
             await stranger.say(stranger.session("301"))
-        known = ssl.create_default_context(cafile=str(ours.path))
-        known.load_cert_chain(*ours.issue("client"))
+        known = ssl.create_default_context(cafile=str(ours.file))
+        client = certificate(tmp_path, "client", ours)
+        known.load_cert_chain(client.file, client.key_file)
 
         acquirer = await Acquirer.connect(host, known)
 
@@ -400,9 +357,10 @@ async def test_tls_lets_in_who_has_a_certificate(tmp_path: Path) -> None:
 
 
 async def test_tls_without_client_certificates(tmp_path: Path) -> None:
-    ours = Authority(tmp_path, "ours")
-    async with Iso8583Host(HostConfiguration(ssl=server_tls(*ours.issue("host")))) as host:
-        acquirer = await Acquirer.connect(host, ssl.create_default_context(cafile=str(ours.path)))
+    ours = certificate(tmp_path, "ours")
+    own = certificate(tmp_path, "host", ours)
+    async with Iso8583Host(HostConfiguration(ssl=server_tls(own.file, own.key_file))) as host:
+        acquirer = await Acquirer.connect(host, ssl.create_default_context(cafile=str(ours.file)))
 
         assert await acquirer.code(acquirer.session("301")) == "00"
         await acquirer.close()

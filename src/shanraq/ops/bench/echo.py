@@ -41,8 +41,11 @@ async def measure_echo(seconds: float = 3.0) -> EchoFigures:
         await _saturate(link, min(seconds / 3, 0.5))  # first calls make what is made once
         gc.collect()
         gc.freeze()  # as `shanraq serve` does
-        full = await _saturate(link, seconds)
-        latencies, took = await _pace(link, full / 2, seconds)
+        try:
+            full = await _saturate(link, seconds)
+            latencies, took = await _pace(link, full / 2, seconds)
+        finally:
+            gc.unfreeze()
     latencies.sort()
     return EchoFigures(
         full,
