@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
+import logging
 import os
 import re
 import signal
 import stat
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+import structlog
 
 from shanraq.simulators.iso8583 import HostConfiguration, Iso8583Host, Standing, read_journal
 from shanraq.standards import iso8583
@@ -151,7 +154,23 @@ async def test_what_cannot_be_written_down_is_not_answered(file: Path) -> None:
     assert read_journal(file) == {}
 
 
-async def test_no_card_number_leaves_the_host(file: Path, capfd: pytest.CaptureFixture[str]) -> None:
+@pytest.fixture
+def logged() -> Iterator[io.StringIO]:
+    """Everything that is logged, before any redaction."""
+    shown = io.StringIO()
+    structlog.configure(
+        processors=[structlog.processors.KeyValueRenderer()],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG),
+        logger_factory=structlog.WriteLoggerFactory(file=shown),
+        cache_logger_on_first_use=False,
+    )
+    yield shown
+    structlog.reset_defaults()
+
+
+async def test_no_card_number_leaves_the_host(
+    file: Path, capfd: pytest.CaptureFixture[str], logged: io.StringIO
+) -> None:
     seen: list[str] = []
     async with running(file, observe=lambda way, message: seen.append(f"{way} {message}")) as (host, acquirer):
         original = acquirer.authorization(1000, RRN, de2=CANARY)
@@ -168,11 +187,11 @@ async def test_no_card_number_leaves_the_host(file: Path, capfd: pytest.CaptureF
         assert CANARY not in repr(host) + repr(host.standings()) + repr(host._accounts._operations)
 
     out, err = capfd.readouterr()
-    for text in (out, err, file.read_text(), *seen):
+    for text in (out, err, logged.getvalue(), file.read_text(), *seen):
         assert CANARY not in text
         assert CANARY[:12] not in text
     assert "492900*********0018" in file.read_text()
-    assert "iso8583_host" in out + err
+    assert "iso8583_host" in logged.getvalue()
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
 
