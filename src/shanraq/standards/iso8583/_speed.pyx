@@ -1,8 +1,8 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 """Read and write messages in C, by a table of the layout: the fast path where a C compiler was at hand.
 
-As `generated`, it gives None for whatever is not plainly right, and the exact codec reads or writes that message: so it never says
-what is wrong. What is not worth doing here (a class of characters that is no set, nested parts) is left to the exact functions
+As `generated`, it gives None for whatever is not plainly right, and the exact codec reads or writes that message: so it never
+says what is wrong. What is not worth doing here (a class of characters that is no set, nested parts) is left to the exact functions
 for that one element.
 """
 
