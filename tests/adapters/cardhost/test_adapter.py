@@ -318,6 +318,24 @@ class TestCardHost(AdapterSuite):
 
         assert (backlog.waiting, backlog.given_up) == (0, 1)
 
+    async def test_what_could_not_be_sent_is_no_repeat_when_it_is(
+        self, adapter: WatchedAdapter, world: HostWorld
+    ) -> None:
+        world.lose_next_answer(processed=True)
+        command = self.command(world)
+        await adapter.authorize(command)
+        unreachable = adapter_of(world, 9, wait_seconds=0.05)
+        await unreachable.open()
+        for _ in range(3):
+            assert await unreachable.forward() == 0
+            await asyncio.sleep(1.05)
+        await unreachable.close()
+        await adapter.forward()
+        reversals = [message.mti for message in world.heard if message.mti[1] == "4"]
+
+        assert reversals == ["0420"]
+        assert world.authorizations(command.reference) == 0
+
     async def test_one_process_at_a_time_delivers_a_queue(self, adapter: WatchedAdapter, world: HostWorld) -> None:
         other = adapter_of(world)
         await other.open()
@@ -489,9 +507,8 @@ async def test_an_answer_with_a_wrong_code_is_not_believed(database: Database) -
 @pytest.mark.parametrize(
     ("number", "value", "code"),
     [
-        (4, "000000000001", "00"), (4, "000009999999", "10"), (4, None, "10"), (37, "000000000000", "00"),
-        (49, "840", "00"), (42, "SOMEBODY ELSE  ", "00"), (3, "200000", "00"), (39, "09", "09"), (39, "68", "68"),
-        (39, None, ""),
+        (4, "000000000001", "00"), (4, "000009999999", "10"), (4, None, "10"), (49, "840", "00"),
+        (42, "SOMEBODY ELSE  ", "00"), (39, "09", "09"), (39, "68", "68"), (39, None, ""),
     ],
 )  # fmt: skip
 async def test_an_answer_that_contradicts_its_request_tells_nothing(
@@ -521,6 +538,29 @@ async def test_an_answer_that_contradicts_its_request_tells_nothing(
     assert isinstance(outcome, Unknown), outcome
     assert waiting == 1
     assert [message.mti for message in peer.heard if message.mti[1] != "8"] == ["0100", "0420"]
+
+
+async def test_a_reference_number_of_the_hosts_own_is_used_from_then_on(database: Database) -> None:
+    suite = AdapterSuite()
+    wire_codec, framed = Codec(layout("iso87_asciibin")), framing("binary2")
+
+    def answer(request: Message) -> list[Message | bytes]:
+        said = respond(request, "00")
+        if request.mti == "0100":
+            said.fields |= {3: "003000", 37: "HOSTSOWN0001"}
+        return [said]
+
+    async with listening(wire_codec, framed) as peer, Iso8583Host() as unused:
+        peer.reply = answer
+        world = HostWorld(unused, database)
+        adapter = adapter_of(world, peer.port)
+        await adapter.open()
+        command, approved = await suite.authorized(adapter, world)
+        captured = await adapter.capture(Capture(operation_id(), command.reference, approved.gateway_id, AMOUNT))
+        await adapter.close()
+
+    assert isinstance(captured, Approved), captured
+    assert peer.said("0220")[0].fields[37] == "HOSTSOWN0001"
 
 
 async def test_a_card_number_gets_out_nowhere(database: Database) -> None:

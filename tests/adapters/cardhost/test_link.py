@@ -272,6 +272,17 @@ async def test_goes_to_the_next_address_when_one_is_down(peer: Peer) -> None:
     assert answer.fields[39] == "00"
 
 
+async def test_a_host_that_hangs_up_on_everybody_is_not_called_all_the_time(peer: Peer) -> None:
+    link = Link(configuration(peer.port, session=Session(None, None, None), reconnect_seconds=(0.05, 0.2)), CODEC)
+    await link.open()
+    for _ in range(100):
+        peer.hang_up()
+        await asyncio.sleep(0.01)
+    await link.close()
+
+    assert 2 <= link.status.counters.connects <= 15
+
+
 async def test_a_stream_that_cannot_be_followed_is_left(peer: Peer) -> None:
     text = framing("ascii4")
     async with listening(CODEC, text) as other:

@@ -303,7 +303,8 @@ class CardHostAdapter:
         code = wire.response_code(answer)
         approval = answer.fields.get(38, "").strip()
         approved = wire.approved_amount(ready.message, answer, exchange.amount.currency)
-        if not await store.answered(tx, exchange.operation_id, code, approval, approved.minor):
+        rrn = answer.fields.get(37, "").strip() or exchange.rrn
+        if not await store.answered(tx, exchange.operation_id, code, approval, approved.minor, rrn):
             return Unknown("given up before the answer came")
         await store.supersede(tx, exchange.operation_id, Need.REVERSAL)
         settled = replace(
@@ -440,6 +441,7 @@ class CardHostAdapter:
             answer = await self._link.request(message)
         except NotSentError as error:
             log.warning("card_host.queue_waits", link=self._name, queued=queued.id, reason=str(error))
+            await self._db.run(SYSTEM, lambda tx: store.not_attempted(tx, queued.id))
             return False
         except NoAnswerError as error:
             log.warning(
@@ -491,9 +493,8 @@ class CardHostAdapter:
         return await store.end(tx, queued.id, "answered", code)
 
     async def _repeat_answered(self, tx: Tx, exchange: Exchange, code: str, answer: Message) -> None:
-        if not await store.answered(
-            tx, exchange.operation_id, code, answer.fields.get(38, "").strip(), exchange.amount.minor
-        ):
+        approval = answer.fields.get(38, "").strip()
+        if not await store.answered(tx, exchange.operation_id, code, approval, exchange.amount.minor, exchange.rrn):
             return
         settled = replace(exchange, status=Status.ANSWERED, response_code=code, approved=exchange.amount)
         await self._follow_up(tx, settled)

@@ -247,11 +247,11 @@ class Link:
                 await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 (spreads reconnects, no secret)
                 pause = min(pause * 2, longest)
                 continue
-            pause = shortest
             self._matcher.counters.connects += 1
             self._online.append(connection)
             self._up.set()
             log.info("link.online", link=self.configuration.name, slot=slot, host=address[0], port=address[1])
+            began = asyncio.get_running_loop().time()
             testing = asyncio.create_task(self._test_when_idle(connection), name="link echo")
             try:
                 await connection.ended.wait()
@@ -260,6 +260,11 @@ class Link:
                 if not self._closing:  # closing signs off first
                     self._offline(connection)
             log.warning("link.offline", link=self.configuration.name, slot=slot, reason=connection.reason)
+            # A host that hangs up on everybody is not called as fast as it can hang up.
+            lasted = asyncio.get_running_loop().time() - began
+            pause = shortest if lasted > longest else min(pause * 2, longest)
+            if lasted <= pause:
+                await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 (spreads reconnects, no secret)
 
     async def _connect(self, address: tuple[str, int]) -> _Connection:
         configuration = self.configuration

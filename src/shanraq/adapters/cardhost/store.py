@@ -156,13 +156,16 @@ async def find_by_gateway_id(tx: Tx, link: str, gateway_id: str) -> Exchange | N
     return None if row is None else _exchange(row)
 
 
-async def answered(tx: Tx, operation_id: str, code: str, approval_code: str, approved_minor: int) -> bool:
-    """Write an answer down, if the exchange is still awaiting one or is being repeated; tell whether it was."""
+async def answered(tx: Tx, operation_id: str, code: str, approval_code: str, approved_minor: int, rrn: str) -> bool:
+    """Write an answer down, if the exchange is still awaiting one or is being repeated; tell whether it was.
+
+    `rrn` is the reference number by which the host knows it from now on.
+    """
     return bool(
         await tx.execute(
             """
             UPDATE host_exchange
-            SET status = 'answered', response_code = $2, approval_code = $3, approved_amount = $4, settled_at = $5
+            SET status = 'answered', response_code = $2, approval_code = $3, approved_amount = $4, settled_at = $5, rrn = $6
             WHERE operation_id = $1 AND status IN ('sending', 'lost')
             """,
             operation_id,
@@ -170,6 +173,7 @@ async def answered(tx: Tx, operation_id: str, code: str, approval_code: str, app
             approval_code,
             approved_minor,
             tx.now,
+            rrn,
         )
     )
 
@@ -300,6 +304,15 @@ async def attempt(tx: Tx, queued: Queued, again: timedelta) -> bool:
             tx.now + again,
             queued.message_sealed,
         )
+    )
+
+
+async def not_attempted(tx: Tx, queued_id: int) -> None:
+    """Take an attempt back: nothing left this machine, so that the next one is no repeat, and is due soon."""
+    await tx.execute(
+        "UPDATE host_forward SET attempts = attempts - 1, next_at = $2 WHERE id = $1 AND status = 'waiting' AND attempts > 0",
+        queued_id,
+        tx.now + timedelta(seconds=1),
     )
 
 

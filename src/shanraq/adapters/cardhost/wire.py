@@ -254,9 +254,12 @@ def outcome_of(kind: OperationKind, code: str, gateway_id: str, amount: Money, a
 
 
 def contradiction(request: Message, answer: Message) -> str:
-    """Return why an answer cannot be that of a request, or an empty text; only a partial approval may change the amount."""
+    """Return why an answer cannot be that of a request, or an empty text; only a partial approval may change the amount.
+
+    Hosts do change DE3 (the account that was found) and DE37 (a reference number of their own).
+    """
     partial = response_code(answer) in PARTIAL
-    for number in (3, 4, 37, 42, 49):
+    for number in (4, 42, 49):
         asked, answered = request.fields.get(number), answer.fields.get(number)
         if asked is None or answered is None or asked.strip() == answered.strip():
             continue
