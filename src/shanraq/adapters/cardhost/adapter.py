@@ -470,7 +470,7 @@ class CardHostAdapter:
         done = code in codes.ACCEPTED or (code in codes.DUPLICATE and queued.attempts > 0)
         if queued.kind is Need.REPEAT:
             done = done or code in codes.DUPLICATE
-            await self._repeat_answered(tx, exchange, codes_said(code, done=done), answer)
+            await self._repeat_answered(tx, exchange, _kept_code(code, done=done), answer)
         elif queued.kind is Need.REVERSAL and (done or code in codes.ABSENT):
             await store.move(tx, exchange.operation_id, (Status.LOST,), Status.REVERSED if done else Status.ABSENT)
         elif queued.kind is Need.REVERSAL or not (done or code in codes.ABSENT):
@@ -558,7 +558,7 @@ class CardHostAdapter:
         return wire.kept_message(msgspec.json.decode(self._open(exchange.operation_id, exchange.request_sealed)))
 
 
-def codes_said(code: str, *, done: bool) -> str:
+def _kept_code(code: str, *, done: bool) -> str:
     """Return the code to keep for a repeated message: a duplicate of ours was taken, whatever the code for that is."""
     return "00" if done and code in codes.DUPLICATE else code
 
