@@ -227,15 +227,11 @@ class TestCardHost(AdapterSuite):
         part = Money.of(600_000, "KZT")
         await adapter.capture(Capture(operation_id(), command.reference, approved.gateway_id, part, final=False))
 
-        outcome = await adapter.reverse(
-            Reverse(
-                operation_id(),
-                command.reference,
-                approved.gateway_id,
-                Money(AMOUNT.minor - part.minor, AMOUNT.currency),
-            )
-        )
+        rest = Money(AMOUNT.minor - part.minor, AMOUNT.currency)
 
+        outcome = await adapter.reverse(Reverse(operation_id(), command.reference, approved.gateway_id, rest))
+
+        assert world.heard[-1].fields[95] == "000000600000000000000000C00000000C00000000"
         assert isinstance(outcome, Approved), outcome
         assert (world.captured(command.reference), world.held(command.reference)) == (600_000, 0)
 
