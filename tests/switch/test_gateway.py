@@ -458,6 +458,19 @@ async def test_a_process_that_dies_after_the_payment_was_begun_leaves_it_to_the_
     assert sum(one.captured + one.held for one in shop.host.standings().values()) == 0
 
 
+async def test_a_payment_that_nobody_wrote_down_is_found_and_taken_back(shop: Shop) -> None:
+    request = shop.message("200")
+    await shop.send(request)
+    async with shop.database.begin(SYSTEM) as tx:
+        # As if the process had died between the approval and writing it down.
+        await tx.execute("UPDATE terminal_message SET status = 'open', payment_id = NULL, response_code = ''")
+    answer = await shop.send(shop.reversal(request))
+    await shop.settle()
+
+    assert shop.code(answer) == ("400" if shop.later else "00")
+    assert await shop.statuses() == ["voided"]
+
+
 # Authentication, masking
 
 

@@ -152,8 +152,8 @@ class CardHostAdapter:
         async with self._db.begin(SYSTEM) as tx:
             exchange = await store.find_exchange(tx, lost.operation_id, lock=True)
             if exchange is None:
-                await self._bury(tx, lost)
-                return NotFound()
+                # Who sends it at this very moment has written it down first: then it is not buried, but under way.
+                return NotFound() if await self._bury(tx, lost) else Unknown("undo: it is under way")
             finding = self._finding(exchange)
             if exchange.status in (Status.ABSENT, Status.NOT_SENT):
                 return NotFound()
@@ -365,9 +365,9 @@ class CardHostAdapter:
     async def _queue(self, tx: Tx, operation_id: str, need: Need, message: Message) -> None:
         await store.enqueue(tx, self._name, operation_id, need, self._sealed(operation_id, message))
 
-    async def _bury(self, tx: Tx, lost: Lost) -> None:
-        """Write down that an operation that never came here must not be sent any more."""
-        await store.insert_exchange(
+    async def _bury(self, tx: Tx, lost: Lost) -> bool:
+        """Write down that an operation that never came here must not be sent any more; tell whether it never came."""
+        return await store.insert_exchange(
             tx,
             Exchange(
                 operation_id=lost.operation_id, link=self._name, reference=lost.reference, kind=lost.kind, sale=lost.sale,
