@@ -218,6 +218,32 @@ async def test_a_repeat_gets_the_same_answer_and_pays_once(shop: Shop) -> None:
     assert len(await shop.made()) == 1
 
 
+async def test_a_repeat_is_known_by_its_local_time_whenever_it_was_transmitted(shop: Shop) -> None:
+    request = shop.message("200", {12: "261126120001" if shop.later else "120001", 13: None if shop.later else "1126"})
+    first = await shop.send(request)
+    repeat = Message(repeat_mti(request.mti), {**request.fields, 7: "1126120107"})
+    again = await shop.send(repeat)
+    reversed_ = await shop.send(shop.reversal(repeat, "400", {37: first.fields[37] if first else None}))
+    await shop.settle()
+
+    assert first is not None
+    assert again is not None
+    assert (again.fields[38], again.fields[37]) == (first.fields[38], first.fields[37])
+    assert shop.code(reversed_) == ("400" if shop.later else "00")
+    assert await shop.statuses() == ["voided"]
+
+
+async def test_a_reference_number_of_zeros_names_nothing(shop: Shop) -> None:
+    requests = [shop.message("200", {37: "0" * 12}) for _ in range(2)]
+    answers = [await shop.send(request) for request in requests]
+    refund = await shop.send(shop.message("200", {2: None, 14: None, 3: "200000", 37: "0" * 12}))
+    reversal = await shop.send(shop.message("400", {2: CARD, 37: "0" * 12}))
+
+    assert len({answer.fields[37] for answer in answers if answer is not None}) == 2
+    assert {shop.code(refund), shop.code(reversal)} == {"914" if shop.later else "25"}
+    assert await shop.statuses() == ["captured", "captured"]
+
+
 async def test_many_copies_at_once_are_one_payment(shop: Shop) -> None:
     request = shop.message("200")
     answers = await asyncio.gather(*(shop.send(request, 1.0) for _ in range(8)))
@@ -456,6 +482,19 @@ async def test_a_process_that_dies_after_the_payment_was_begun_leaves_it_to_the_
     assert shop.code(answer) == ("400" if shop.later else "00")
     assert set(await shop.statuses()) <= {"failed", "voided"}
     assert sum(one.captured + one.held for one in shop.host.standings().values()) == 0
+
+
+async def test_a_payment_that_nobody_wrote_down_is_found_and_taken_back(shop: Shop) -> None:
+    request = shop.message("200")
+    await shop.send(request)
+    async with shop.database.begin(SYSTEM) as tx:
+        # As if the process had died between the approval and writing it down.
+        await tx.execute("UPDATE terminal_message SET status = 'open', payment_id = NULL, response_code = ''")
+    answer = await shop.send(shop.reversal(request))
+    await shop.settle()
+
+    assert shop.code(answer) == ("400" if shop.later else "00")
+    assert await shop.statuses() == ["voided"]
 
 
 # Authentication, masking

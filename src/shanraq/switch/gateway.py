@@ -233,7 +233,8 @@ class Gateway:
             code = noted.response_code
         response = respond(request, code)
         fields = response.fields
-        fields[37] = noted.rrn.ljust(12)
+        if noted.rrn:
+            fields[37] = noted.rrn.ljust(12)
         if noted.approval_code:
             fields[38] = noted.approval_code[:6].ljust(6)
         if noted.approved_minor is not None and 4 in fields:

@@ -49,7 +49,8 @@ class Request:
 def read_request(message: Message, edition: str, now: datetime) -> Request:
     """Return what a message of class 1, 2 or 4 asks for. Raises UnreadableRequestError.
 
-    The key of a message is its type (of a repeat: the original's), trace number and time: DE7, in 1993 DE12.
+    The key of a message is its type (of a repeat: the original's), trace number and local time (DE12 and 13): a repeat has
+    another time of transmission (DE7), which counts only where there is no local one.
     """
     kind = _kind_of(message)
     if kind is AskedKind.REVERSAL and _is_partial(message, edition):
@@ -59,13 +60,18 @@ def read_request(message: Message, edition: str, now: datetime) -> Request:
     amount = _amount_of(message) if kind is not AskedKind.REVERSAL else None
     card = _card_of(message) if kind in (AskedKind.AUTHORIZE, AskedKind.SALE) else None
     stan = _digits(message, 11)
-    original = _original_key(message, edition) if kind in (AskedKind.REVERSAL, AskedKind.CAPTURE) else None
+    original = _original_name(message, edition) if kind in (AskedKind.REVERSAL, AskedKind.CAPTURE) else None
+    rrn = message.fields.get(37, "").strip()
+    if not rrn.strip("0"):
+        rrn = reference_number(stan, now) if card is not None else ""  # one of zeros names nothing
+    mti = original_mti(message.mti)
     asked = Asked(
-        key=_key(original_mti(message.mti), stan, _sent_at(message, edition)),
+        key=f"{mti}.{stan}.{_made_at(message)}",
+        name=f"{mti}.{stan}.{_named_at(message, edition)}",
         kind=kind,
-        rrn=message.fields.get(37, "").strip() or reference_number(stan, now),
+        rrn=rrn,
         amount=amount,
-        original_key=original,
+        original=original,
     )
     return Request(asked, card)
 
@@ -153,22 +159,24 @@ def _security_code_of(parts: dict[int, Any]) -> SecurityCode | None:
     return SecurityCode(text) if 3 <= len(text) <= 4 and text.isascii() and text.isdigit() else None
 
 
-def _original_key(message: Message, edition: str) -> str | None:
+def _original_name(message: Message, edition: str) -> str | None:
     text = message.fields.get(original_element(message.mti), "")
     found = parse_original_data(text, edition) if text else None
     if found is None or not found.mti.strip("0") or not found.stan.strip("0"):
         return None  # real messages carry foreign content here: DE37 says it too
-    return _key(original_mti(found.mti), found.stan, found.sent_at)
+    return f"{original_mti(found.mti)}.{found.stan}.{found.sent_at}"
 
 
-def _sent_at(message: Message, edition: str) -> str:
+def _made_at(message: Message) -> str:
+    fields = message.fields
+    return fields.get(13, "") + fields[12] if 12 in fields else fields.get(7, "0" * 10)
+
+
+def _named_at(message: Message, edition: str) -> str:
+    """Return the time by which original data elements name a message: DE7, in 1993 DE12."""
     if edition == "1987":
         return message.fields.get(7, "0" * 10)
     return message.fields.get(12, "0" * 12)
-
-
-def _key(mti: str, stan: str, sent_at: str) -> str:
-    return f"{mti}.{stan}.{sent_at}"
 
 
 def _digits(message: Message, number: int) -> str:

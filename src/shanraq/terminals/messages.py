@@ -41,7 +41,7 @@ async def note(db: Database, actor: Actor, terminal: Terminal, asked: Asked, ref
             return noted
         if asked.kind is AskedKind.REVERSAL:
             return await _note_reversal(tx, noted, refusals)
-        if await store.reversal_of(tx, terminal.id, asked.key) is not None:
+        if await store.reversal_of(tx, terminal.id, asked.name) is not None:
             return await _answered(tx, noted, refusals.overtaken)
         payment_id = await _payment_meant(tx, noted)
         if payment_id is not None:
@@ -52,30 +52,32 @@ async def note(db: Database, actor: Actor, terminal: Terminal, asked: Asked, ref
 
 
 async def _note_reversal(tx: Tx, noted: Noted, refusals: Refusals) -> Noted:
-    original = (
-        await store.find_message(tx, noted.terminal_id, noted.original_key)
-        if noted.original_key is not None
-        else await store.find_by_reference(tx, noted.terminal_id, noted.rrn)
-    )
+    original = await _original_of(tx, noted)
     if original is None:
         return await _answered(tx, noted, refusals.unknown)
     if original.kind is AskedKind.REFUND:
         return await _answered(tx, noted, refusals.unsupported)
-    await store.accept(tx, noted.terminal_id, noted.key, "", original.payment_id)
+    await store.accept(tx, noted.terminal_id, noted.key, original.payment_id, original.name)
     audit.record(tx, "terminal.reversal_accepted", noted.terminal_id, {"payment": original.payment_id or ""})
-    return replace(noted, status=MessageStatus.ACCEPTED, payment_id=original.payment_id, original_key=original.key)
+    return replace(noted, status=MessageStatus.ACCEPTED, payment_id=original.payment_id, original=original.name)
 
 
 async def _payment_meant(tx: Tx, noted: Noted) -> str | None:
     """Return the payment that a completion or refund is about."""
     if noted.kind not in (AskedKind.CAPTURE, AskedKind.REFUND):
         return None
-    original = None
-    if noted.original_key is not None:
-        original = await store.find_message(tx, noted.terminal_id, noted.original_key)
-    if original is None:
-        original = await store.find_by_reference(tx, noted.terminal_id, noted.rrn)
+    original = await _original_of(tx, noted)
     return original.payment_id if original is not None else None
+
+
+async def _original_of(tx: Tx, noted: Noted) -> Noted | None:
+    """Return what a message is about: by its original data elements, else by its reference number."""
+    found = None
+    if noted.original is not None:
+        found = await store.find_by_name(tx, noted.terminal_id, noted.original)
+    if found is None and noted.rrn:
+        found = await store.find_by_reference(tx, noted.terminal_id, noted.rrn)
+    return found
 
 
 async def _answered(tx: Tx, noted: Noted, code: str) -> Noted:
@@ -124,9 +126,7 @@ async def accepted(db: Database, limit: int = 20) -> list[tuple[Noted, str, Envi
 async def original_of(db: Database, actor: Actor, noted: Noted) -> Noted | None:
     """Return what a reversal reverses."""
     async with db.begin(actor) as tx:
-        if noted.original_key is not None:
-            return await store.find_message(tx, noted.terminal_id, noted.original_key)
-        return await store.find_by_reference(tx, noted.terminal_id, noted.rrn)
+        return await _original_of(tx, noted)
 
 
 async def give_back_later(db: Database, actor: Actor, noted: Noted, after: timedelta) -> None:

@@ -68,13 +68,17 @@ class MessageStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A message, by what names it. `original_key` is the key of what it reverses or completes, where it says so."""
+    """A message. `key` is the same for its repeats; `name` is what original data elements (DE90, DE56) call it by.
+
+    `original` is the name of what it reverses or completes, where it says so; `rrn` is empty where it has no reference number.
+    """
 
     key: str
+    name: str
     kind: AskedKind
     rrn: str
     amount: Money | None
-    original_key: str | None = None
+    original: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,12 +87,13 @@ class Noted:
 
     terminal_id: str
     key: str
+    name: str
     kind: AskedKind
     rrn: str
     amount_minor: int | None
     currency: str | None
     payment_id: str | None
-    original_key: str | None
+    original: str | None
     status: MessageStatus
     response_code: str
     approval_code: str

@@ -78,9 +78,9 @@ async def update_terminal(tx: Tx, terminal: Terminal) -> None:
 
 def _noted_of(row: Row) -> Noted:
     return Noted(
-        row["terminal_id"], row["key"], AskedKind(row["kind"]), row["rrn"], row["amount"], row["currency"], row["payment_id"],
-        row["original_key"],
-        MessageStatus(row["status"]), row["response_code"], row["approval_code"], row["approved"], row["attempts"],
+        row["terminal_id"], row["key"], row["name"], AskedKind(row["kind"]), row["rrn"], row["amount"], row["currency"],
+        row["payment_id"], row["original"], MessageStatus(row["status"]), row["response_code"], row["approval_code"],
+        row["approved"], row["attempts"],
     )  # fmt: skip
 
 
@@ -88,12 +88,12 @@ async def note(tx: Tx, terminal: Terminal, asked: Asked) -> Noted:
     """Write a message down, or return what was written down of it before."""
     amount = asked.amount
     row = await tx.row(
-        """INSERT INTO terminal_message (terminal_id, key, partner_id, environment, kind, rrn, amount, currency, original_key,
+        """INSERT INTO terminal_message (terminal_id, key, partner_id, environment, kind, rrn, amount, currency, original, name,
                                          status, received_at)
-           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 'open', $10) ON CONFLICT DO NOTHING RETURNING *""",
+           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 'open', $11) ON CONFLICT DO NOTHING RETURNING *""",
         terminal.id, asked.key, terminal.partner_id, terminal.environment, asked.kind, asked.rrn,
         amount.minor if amount is not None else None, amount.currency.code if amount is not None else None,
-        asked.original_key, tx.now,
+        asked.original, asked.name, tx.now,
     )  # fmt: skip
     if row is not None:
         return replace(_noted_of(row), fresh=True)
@@ -109,6 +109,16 @@ async def find_message(tx: Tx, terminal_id: str, key: str, *, lock: bool = False
     return None if row is None else _noted_of(row)
 
 
+async def find_by_name(tx: Tx, terminal_id: str, name: str) -> Noted | None:
+    """Return the newest message that original data elements call so."""
+    row = await tx.row(
+        "SELECT * FROM terminal_message WHERE terminal_id = $1 AND name = $2 ORDER BY received_at DESC LIMIT 1",
+        terminal_id,
+        name,
+    )
+    return None if row is None else _noted_of(row)
+
+
 async def find_by_reference(tx: Tx, terminal_id: str, rrn: str) -> Noted | None:
     """Return the newest message that made a payment under a retrieval reference number."""
     row = await tx.row(
@@ -120,13 +130,13 @@ async def find_by_reference(tx: Tx, terminal_id: str, rrn: str) -> Noted | None:
     return None if row is None else _noted_of(row)
 
 
-async def reversal_of(tx: Tx, terminal_id: str, key: str) -> Noted | None:
+async def reversal_of(tx: Tx, terminal_id: str, name: str) -> Noted | None:
     """Return the reversal of a message, if one came."""
     row = await tx.row(
-        """SELECT * FROM terminal_message WHERE terminal_id = $1 AND original_key = $2 AND kind = 'reversal'
+        """SELECT * FROM terminal_message WHERE terminal_id = $1 AND original = $2 AND kind = 'reversal'
            ORDER BY received_at LIMIT 1""",
         terminal_id,
-        key,
+        name,
     )
     return None if row is None else _noted_of(row)
 
@@ -159,15 +169,12 @@ async def made(tx: Tx, terminal_id: str, key: str, payment_id: str) -> None:
     )
 
 
-async def accept(tx: Tx, terminal_id: str, key: str, code: str, payment_id: str | None) -> bool:
-    """Acknowledge a reversal that is still to be carried out; tell whether it was open."""
-    return bool(
-        await tx.execute(
-            """UPDATE terminal_message SET status = 'accepted', response_code = $3, payment_id = $4, next_at = $5,
-                                           answered_at = $5
-               WHERE terminal_id = $1 AND key = $2 AND status = 'open'""",
-            terminal_id, key, code, payment_id, tx.now,
-        )
+async def accept(tx: Tx, terminal_id: str, key: str, payment_id: str | None, original: str) -> None:
+    """Acknowledge a reversal that is still to be carried out, and keep which message it is about."""
+    await tx.execute(
+        """UPDATE terminal_message SET status = 'accepted', payment_id = $3, original = $4, next_at = $5, answered_at = $5
+           WHERE terminal_id = $1 AND key = $2 AND status = 'open'""",
+        terminal_id, key, payment_id, original, tx.now,
     )  # fmt: skip
 
 

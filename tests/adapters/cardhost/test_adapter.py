@@ -6,6 +6,7 @@ import asyncio
 import io
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -21,16 +22,18 @@ from shanraq.adapters.cardhost import (
     list_queue,
     queue_again,
 )
-from shanraq.adapters.cardhost.wire import LayoutUnfitError
+from shanraq.adapters.cardhost.wire import LayoutUnfitError, Trace, keepable
 from shanraq.core import log
 from shanraq.core.actor import SYSTEM
 from shanraq.core.crypto import Keyring
 from shanraq.core.db import Database
 from shanraq.core.money import Money
+from shanraq.core.secret import Pan
 from shanraq.payments.adapter import (
     Adapter,
     Approved,
     Capture,
+    Card,
     NotFound,
     NotProcessed,
     OperationKind,
@@ -178,6 +181,20 @@ class TestCardHost(AdapterSuite):
         assert isinstance(outcome, NotProcessed), outcome
         assert world.authorizations(command.reference) == 0
 
+    async def test_what_is_being_sent_is_not_buried(
+        self, adapter: WatchedAdapter, world: HostWorld, database: Database
+    ) -> None:
+        world.host.fail_next("slow", seconds=0.3)
+        command = self.command(world)
+        sending = asyncio.create_task(adapter.authorize(command))
+        await asyncio.sleep(0.1)
+        async with database.begin(SYSTEM) as tx:
+            # As when another process looked before it was written down, and buries it after.
+            buried = await adapter._bury(tx, lost_of(command, OperationKind.AUTHORIZE))
+
+        assert not buried
+        assert isinstance(await sending, Approved)
+
     async def test_a_command_given_twice_is_answered_from_the_records(
         self, adapter: WatchedAdapter, world: HostWorld
     ) -> None:
@@ -227,15 +244,11 @@ class TestCardHost(AdapterSuite):
         part = Money.of(600_000, "KZT")
         await adapter.capture(Capture(operation_id(), command.reference, approved.gateway_id, part, final=False))
 
-        outcome = await adapter.reverse(
-            Reverse(
-                operation_id(),
-                command.reference,
-                approved.gateway_id,
-                Money(AMOUNT.minor - part.minor, AMOUNT.currency),
-            )
-        )
+        rest = Money(AMOUNT.minor - part.minor, AMOUNT.currency)
 
+        outcome = await adapter.reverse(Reverse(operation_id(), command.reference, approved.gateway_id, rest))
+
+        assert world.heard[-1].fields[95] == "000000600000000000000000C00000000C00000000"
         assert isinstance(outcome, Approved), outcome
         assert (world.captured(command.reference), world.held(command.reference)) == (600_000, 0)
 
@@ -592,6 +605,35 @@ async def test_a_card_number_gets_out_nowhere(database: Database) -> None:
     assert "card_host.no_answer" in seen and "link.unreadable" in seen and "card_host.delivered" in seen
     for written in (canary, canary.encode().hex(), canary[6:]):
         assert written not in seen
+
+
+def test_what_may_not_be_kept_is_not() -> None:
+    never = {35: "4111111111111111=3112", 45: "B4111^X^3112", 48: "T9203123", 52: "0011223344556677", 55: "9F2608AA"}
+    sent = Message("0100", {2: "4111111111111111", **never}, parts={126: {"items": {"10": "11 123"}}})
+
+    assert keepable(sent) == {"mti": "0100", "header": None, "fields": {"2": "4111111111111111"}}
+
+
+def test_a_visa_header_says_how_long_the_message_is() -> None:
+    wire_codec = Codec(layout("visa_base1_h22"))
+    wording = Wording(wire_codec.layout, MERCHANT)
+    card = Card(Pan("4111111111111111"), 12, 2031)
+    trace = Trace("000001", "633012000001", datetime.now(UTC))
+
+    raw = wording.header_of(wire_codec.encode(wording.authorize(AMOUNT, card, trace, sale=False)))
+
+    assert int(wire_codec.decode(raw).header_parts["total_length"], 16) == len(raw)
+
+
+def test_a_short_code_has_nothing_behind_it() -> None:
+    module = SoftwareModule()
+    module.load("mac", Cipher.TDES, bytes(range(16)))
+    short = MessageAuthentication(module, "mac", size=4)
+    wire_codec = Codec(layout("iso87_asciibin"))
+    raw = short.sealed(wire_codec, Message("0800", {7: "1126120000", 11: "000001"}))
+
+    assert short.is_authentic(wire_codec, raw)
+    assert not short.is_authentic(wire_codec, raw[:-1] + b"\x01")
 
 
 @pytest.mark.parametrize("name", ["unionpay_pos", "ipm_ascii"])

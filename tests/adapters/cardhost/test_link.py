@@ -173,6 +173,7 @@ async def test_a_lost_connection_ends_what_was_sent_over_it_and_comes_back(link:
     again = await link.request(purchase(9))
 
     assert {type(outcome) for outcome in outcomes} == {NoAnswerError}
+    assert link.status.counters.timed_out == 0
     assert again.fields[39] == "00"
     assert link.status.counters.connects == 2
 

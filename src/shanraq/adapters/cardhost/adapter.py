@@ -152,8 +152,8 @@ class CardHostAdapter:
         async with self._db.begin(SYSTEM) as tx:
             exchange = await store.find_exchange(tx, lost.operation_id, lock=True)
             if exchange is None:
-                await self._bury(tx, lost)
-                return NotFound()
+                # Who sends it at this very moment has written it down first: then it is not buried, but under way.
+                return NotFound() if await self._bury(tx, lost) else Unknown("undo: it is under way")
             finding = self._finding(exchange)
             if exchange.status in (Status.ABSENT, Status.NOT_SENT):
                 return NotFound()
@@ -365,9 +365,9 @@ class CardHostAdapter:
     async def _queue(self, tx: Tx, operation_id: str, need: Need, message: Message) -> None:
         await store.enqueue(tx, self._name, operation_id, need, self._sealed(operation_id, message))
 
-    async def _bury(self, tx: Tx, lost: Lost) -> None:
-        """Write down that an operation that never came here must not be sent any more."""
-        await store.insert_exchange(
+    async def _bury(self, tx: Tx, lost: Lost) -> bool:
+        """Write down that an operation that never came here must not be sent any more; tell whether it never came."""
+        return await store.insert_exchange(
             tx,
             Exchange(
                 operation_id=lost.operation_id, link=self._name, reference=lost.reference, kind=lost.kind, sale=lost.sale,
@@ -470,7 +470,7 @@ class CardHostAdapter:
         done = code in codes.ACCEPTED or (code in codes.DUPLICATE and queued.attempts > 0)
         if queued.kind is Need.REPEAT:
             done = done or code in codes.DUPLICATE
-            await self._repeat_answered(tx, exchange, codes_said(code, done=done), answer)
+            await self._repeat_answered(tx, exchange, _kept_code(code, done=done), answer)
         elif queued.kind is Need.REVERSAL and (done or code in codes.ABSENT):
             await store.move(tx, exchange.operation_id, (Status.LOST,), Status.REVERSED if done else Status.ABSENT)
         elif queued.kind is Need.REVERSAL or not (done or code in codes.ABSENT):
@@ -558,7 +558,7 @@ class CardHostAdapter:
         return wire.kept_message(msgspec.json.decode(self._open(exchange.operation_id, exchange.request_sealed)))
 
 
-def codes_said(code: str, *, done: bool) -> str:
+def _kept_code(code: str, *, done: bool) -> str:
     """Return the code to keep for a repeated message: a duplicate of ours was taken, whatever the code for that is."""
     return "00" if done and code in codes.DUPLICATE else code
 

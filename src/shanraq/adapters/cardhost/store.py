@@ -128,7 +128,7 @@ async def insert_exchange(tx: Tx, exchange: Exchange) -> bool:
         ON CONFLICT (operation_id) DO UPDATE
             SET rrn = EXCLUDED.rrn, gateway_id = EXCLUDED.gateway_id, request_sealed = EXCLUDED.request_sealed,
                 status = EXCLUDED.status, deadline_at = EXCLUDED.deadline_at, sent_at = EXCLUDED.sent_at, settled_at = NULL
-            WHERE host_exchange.status = 'not_sent' AND EXCLUDED.status = 'sending'
+            WHERE host_exchange.status = 'not_sent'
         RETURNING 1
         """,
         exchange.operation_id, exchange.link, exchange.reference, exchange.kind.value, exchange.sale, exchange.final,
