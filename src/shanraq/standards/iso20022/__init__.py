@@ -4,8 +4,20 @@ from shanraq.standards import iso20022
 
 root = iso20022.parse(raw)                # Iso20022Error: code, path, line, reason
 identity = iso20022.identify(root)        # envelope, header, documents, versions
+definition = iso20022.definition("pacs.008.001.08")     # elements, occurrence, facets, XML schema
+report = iso20022.validate(raw)           # findings of all layers
 """
 
+from shanraq.standards.iso20022.definition import (
+    AnyElement,
+    Attribute,
+    Choice,
+    ComplexType,
+    Definition,
+    Element,
+    Row,
+    SimpleType,
+)
 from shanraq.standards.iso20022.errors import DefinitionError, Finding, Iso20022Error, Layer, Severity
 from shanraq.standards.iso20022.identify import (
     Header,
@@ -17,10 +29,13 @@ from shanraq.standards.iso20022.identify import (
     cut_out,
     identify,
 )
+from shanraq.standards.iso20022.library import Library, definition, library
 from shanraq.standards.iso20022.parse import Limits, parse
 from shanraq.standards.iso20022.paths import path_of
+from shanraq.standards.iso20022.schema import read_schema
 
 __all__ = [
-    "DefinitionError", "Finding", "Header", "Identity", "Iso20022Error", "Layer", "Limits", "MessageId", "Part", "Severity",
-    "canonical", "check_identity", "cut_out", "identify", "parse", "path_of",
+    "AnyElement", "Attribute", "Choice", "ComplexType", "Definition", "DefinitionError", "Element", "Finding", "Header",
+    "Identity", "Iso20022Error", "Layer", "Library", "Limits", "MessageId", "Part", "Row", "Severity", "SimpleType",
+    "canonical", "check_identity", "cut_out", "definition", "identify", "library", "parse", "path_of", "read_schema",
 ]  # fmt: skip

@@ -20,6 +20,7 @@ from shanraq.standards.iso20022.definition import (
     Particle,
     SimpleType,
     Type,
+    ordered,
 )
 from shanraq.standards.iso20022.errors import DefinitionError, Iso20022Error
 from shanraq.standards.iso20022.identify import MESSAGE_ID, NAMESPACE_PREFIX, MessageId
@@ -128,7 +129,7 @@ class _Reader:
             if facet not in _FACETS:
                 raise DefinitionError("unsupported_schema", f"xs:{facet} in the type {name}")
             facets.append((facet, child.get("value", "")))
-        return SimpleType(name, base, tuple(facets))
+        return SimpleType(name, base, ordered(facets))
 
     def _complex(self, name: str, node: etree._Element) -> ComplexType:
         _only(node, "name")
@@ -202,8 +203,8 @@ def _single(node: etree._Element, name: str) -> etree._Element:
 def _only(node: etree._Element, *names: str) -> None:
     """Refuse attributes that would change what the schema says; the bounds 1 and 1 change nothing."""
     for name, value in node.attrib.items():
-        if name not in names and name != "id" and not (name in ("minOccurs", "maxOccurs") and value == "1"):
-            raise DefinitionError("unsupported_schema", f"line {node.sourceline}: the attribute {name}")
+        if str(name) not in names and name != "id" and not (name in ("minOccurs", "maxOccurs") and value == "1"):
+            raise DefinitionError("unsupported_schema", f"line {node.sourceline}: the attribute {name!s}")
 
 
 def _occurrence(node: etree._Element) -> tuple[int, int | None]:
