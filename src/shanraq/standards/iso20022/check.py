@@ -7,7 +7,7 @@ schema lets through and no bank writes.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final, cast
 
 from lxml import etree
@@ -18,6 +18,7 @@ from shanraq.standards.iso20022.library import Library, library
 from shanraq.standards.iso20022.paths import line_of, local_name, path_of
 
 MAX_FINDINGS: Final = 1000
+PathOf = Callable[[etree._Element], str]
 AMOUNT: Final = re.compile(r"[0-9]+(\.[0-9]+)?", re.ASCII)
 _STEP: Final = re.compile(r"(?:([^:/@\[\]]+):)?([^:/@\[\]]+)(?:\[([0-9]+)\])?")
 _EXPECTED: Final = re.compile(r"Expected is (?:one of )?\( (.*) \)\.")
@@ -90,8 +91,10 @@ def validate_schema(document: etree._Element, definitions: Library | None = None
     return list(findings_of(private, document, definition))
 
 
-def findings_of(schema: etree.XMLSchema, document: etree._Element, definition: Definition) -> Iterator[Finding]:
-    """Yield the findings in the log of a schema that has just refused a document."""
+def findings_of(
+    schema: etree.XMLSchema, document: etree._Element, definition: Definition, path: PathOf = path_of
+) -> Iterator[Finding]:
+    """Yield the findings in the log of a schema that has just refused a document; `path` tells where an element stands."""
     told: set[str] = set()
     for count, entry in enumerate(cast(Iterable[Any], schema.error_log)):
         if count == MAX_FINDINGS:
@@ -99,7 +102,7 @@ def findings_of(schema: etree.XMLSchema, document: etree._Element, definition: D
             yield Finding("too_many_findings", Severity.ERROR, Layer.SCHEMA, "", 0, text, "FF01")
             return
         node = _node_at(document, entry.path or "")
-        finding = _finding(entry.type_name or "", entry.message or "", entry.line or 0, node, definition)
+        finding = _finding(entry.type_name or "", entry.message or "", entry.line or 0, node, definition, path)
         # A wrong value is told twice, by its facet and by its type: the facet says more.
         place = f"{finding.path}@" if "attribute" in (entry.message or "") else finding.path
         if place in told and entry.type_name == "SCHEMAV_CVC_DATATYPE_VALID_1_2_1":
@@ -108,15 +111,15 @@ def findings_of(schema: etree.XMLSchema, document: etree._Element, definition: D
         yield finding
 
 
-def check_lexical(document: etree._Element, definition: Definition) -> Iterator[Finding]:
+def check_lexical(document: etree._Element, definition: Definition, path: PathOf = path_of) -> Iterator[Finding]:
     """Yield decimal numbers that the schema lets through in a form no bank writes: +1, 1., .5, -0, and blanks around them."""
     namespace = definition.namespace
     for element in document.iter(*(f"{{{namespace}}}{name}" for name in sorted(definition.decimal_names))):
         text = element.text or ""
         if AMOUNT.fullmatch(text) or len(element):
             continue
-        path = path_of(element)
-        kind = definition.at(path)
+        where = path(element)
+        kind = definition.at(where)
         value = None if kind is None else value_type(kind.type)
         if value is None or value.base != "decimal":
             continue
@@ -131,15 +134,17 @@ def check_lexical(document: etree._Element, definition: Definition) -> Iterator[
                 "number_form",
                 "the number is not digits with an optional decimal part",
             )
-        yield Finding(code, severity, Layer.LEXICAL, path, line_of(element), words, "AM12")
+        yield Finding(code, severity, Layer.LEXICAL, where, line_of(element), words, "AM12")
 
 
-def _finding(kind: str, message: str, line: int, node: etree._Element, definition: Definition) -> Finding:
-    path = path_of(node)
+def _finding(
+    kind: str, message: str, line: int, node: etree._Element, definition: Definition, path_of_: PathOf
+) -> Finding:
+    path = path_of_(node)
     place = definition.at(path)
     attribute = "attribute '" in message and kind in (*_FACETS, "SCHEMAV_CVC_DATATYPE_VALID_1_2_1")
     if kind == "SCHEMAV_ELEMENT_CONTENT":
-        return _content(message, line, node, definition)
+        return _content(message, line, node, definition, path_of_)
     value: SimpleType | None = None
     if place is not None:
         value = value_type(place.type)
@@ -158,18 +163,18 @@ def _finding(kind: str, message: str, line: int, node: etree._Element, definitio
     )
 
 
-def _content(message: str, line: int, node: etree._Element, definition: Definition) -> Finding:
+def _content(message: str, line: int, node: etree._Element, definition: Definition, path: PathOf) -> Finding:
     """Tell what is wrong about the order of elements: one is missing, unknown, repeated, or stands elsewhere."""
 
     def found(code: str, where: etree._Element, words: str, reason: str) -> Finding:
-        return Finding(code, Severity.ERROR, Layer.SCHEMA, path_of(where), line, words, reason)
+        return Finding(code, Severity.ERROR, Layer.SCHEMA, path(where), line, words, reason)
 
     expected = _expected(message)
     shown = ", ".join(expected[:_SHOWN]) + (", ..." if len(expected) > _SHOWN else "")
     if "Missing child element" in message:
         return found("missing_element", node, f"missing: {shown}" if shown else "an element is missing", "CH21")
     parent = node.getparent()
-    above = None if parent is None else definition.at(path_of(parent))
+    above = None if parent is None else definition.at(path(parent))
     name = local_name(node)
     if parent is None or above is None or not isinstance(above.type, ComplexType):
         return found("unknown_element", node, "this element is not allowed here", "FF02")
