@@ -113,3 +113,12 @@ def test_header_is_validated_by_its_own_version() -> None:
     report = iso20022.validate(text.encode(), layers=())
 
     assert [(finding.code, finding.path) for finding in report.findings] == [("missing_element", "/AppHdr")]
+
+
+def test_long_message_that_does_not_repeat_is_refused_before_it_fills_the_memory() -> None:
+    garbage = "<X/>" + transfer()
+    text = document(*(garbage for _ in range(6000)))
+
+    report = iso20022.validate_stream(io.BytesIO(text.encode()), limits=iso20022.Limits(elements=20_000))
+
+    assert report.findings[-1].code == "too_large"
