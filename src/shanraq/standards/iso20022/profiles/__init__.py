@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import date
-from functools import cache
+from functools import cache, lru_cache
 from importlib import resources
 from typing import Any, Final, Literal
 
@@ -39,7 +39,7 @@ class ResidencyAndSector(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     required: bool = False
 
 
-class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Profile(msgspec.Struct, frozen=True, eq=False, forbid_unknown_fields=True):
     """The settings a message is checked against; each default is the standard's own.
 
     Dates are days, `max_days_ahead` and `max_age_days` whole days, `amount_limit` decimal text in units of the currency.
@@ -136,9 +136,15 @@ def load_profile(name: str, *, day: date | None = None, options: Mapping[str, An
     options = dict(options or {})
     settings = {"name": name, **content.settings, **_edition_of(content.editions, day, options.get("year")), **options}
     try:
-        return msgspec.convert(settings, Profile)
+        return _profile(msgspec.json.encode(settings, order="deterministic"))
     except msgspec.ValidationError as error:
         raise UnknownProfileError(f"profile {name}: {error}") from None
+
+
+@lru_cache(maxsize=64)
+def _profile(settings: bytes) -> Profile:
+    """Return one object for the same settings: the rules that are on are put together once for each."""
+    return msgspec.json.decode(settings, type=Profile)
 
 
 def _edition_of(editions: tuple[_Edition, ...], day: date | None, year: int | None) -> dict[str, Any]:
