@@ -20,7 +20,7 @@ from lxml import etree
 
 from shanraq.standards.iso20022.amounts import exact
 from shanraq.standards.iso20022.paths import namespace_of
-from shanraq.standards.iso20022.rules.tree import Node, child, children, text
+from shanraq.standards.iso20022.tree import Node, child, children, text
 
 NOT_PROVIDED: Final = "NOTPROVIDED"
 FINAL_STATUSES: Final = frozenset({"RJCT", "CANC", "ACCC", "BLCK"})

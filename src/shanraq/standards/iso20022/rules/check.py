@@ -96,6 +96,8 @@ class RuleCheck:
             self._line_offset = line_offset
         context = self.context
         transaction = Transaction(element, self._block, context.message.shape)
+        if context.message.first is None:
+            context.message.first = transaction
         self._walk(element, self._plan.prefix)
         self._apply(self._plan.transactions, transaction)
         block = self._block

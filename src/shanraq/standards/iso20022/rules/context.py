@@ -13,7 +13,7 @@ from shanraq.standards.iso20022.amounts import exact
 from shanraq.standards.iso20022.codes import CodeEdition, code_edition
 from shanraq.standards.iso20022.paths import local_name
 from shanraq.standards.iso20022.profiles import Profile
-from shanraq.standards.iso20022.rules.tree import Node, child
+from shanraq.standards.iso20022.tree import Node, child
 from shanraq.standards.iso20022.store import EarlierMessage, EarlierTransaction, Store
 
 # A day has begun somewhere 14 hours before it does in UTC and has ended everywhere 12 hours after.
@@ -81,6 +81,26 @@ class Tally:
             self.sum += transaction.amount
         if transaction.currency:
             self.currencies.add(transaction.currency)
+        if (status := transaction.status) is not None:
+            self._add_status(status, transaction)
+
+    def _add_status(self, status: str, transaction: Transaction) -> None:
+        """Count by status: transactions, their original amounts or booked net, and those whose amount is not known."""
+        numbers = self.by_status[status]
+        numbers[0] += 1
+        side = transaction.text("CdtDbtInd")
+        if side is None:
+            original = transaction.original
+            amount = original.amount if original is not None else None
+        else:
+            amount = transaction.amount if side == "CRDT" else None if transaction.amount is None else -transaction.amount
+            total = self.credits if side == "CRDT" else self.debits
+            total[0] += 1
+            total[1] += transaction.amount or 0
+        if amount is None:
+            numbers[2] += 1
+        else:
+            numbers[1] += amount
 
 
 class Transaction(Node):
@@ -107,6 +127,14 @@ class Transaction(Node):
         assert self.element is not None
         return self.element
 
+    @property
+    def status(self) -> str | None:
+        """Return the status of a transaction or entry, None where the message has none."""
+        found = self.text("TxSts")
+        if found is None and "Sts" in self:
+            found = self.text("Sts", "Cd") or (self.text("Sts") or "").strip()
+        return found
+
 
 class Block(Node):
     """A block of transactions, or one report, statement or notification, with what was counted in it."""
@@ -129,7 +157,7 @@ class Block(Node):
 class Message:
     """The message being checked: its identifier, its header and group header, and what was counted in it."""
 
-    __slots__ = ("area", "body", "family", "head", "header", "id", "message_id", "parts", "shape", "tally", "version")
+    __slots__ = ("area", "body", "family", "first", "head", "header", "id", "message_id", "parts", "shape", "tally", "version")
 
     def __init__(self, message_id: str, body: etree._Element, header: etree._Element | None) -> None:
         self.id = message_id
@@ -141,6 +169,7 @@ class Message:
         self.head = Node(child(body, "Assgnmt" if self.family in CASES else self.shape.head))
         self.header = None if header is None else Node(header)
         self.tally = Tally()
+        self.first: Transaction | None = None
         self.message_id = self.head.text("Id" if self.family in CASES else "MsgId")
 
     @property
