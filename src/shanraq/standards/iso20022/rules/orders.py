@@ -59,9 +59,9 @@ def two_levels(transaction: Transaction, context: Context) -> Faults:
             yield Fault(element, f"{name} stands already at the level above")
 
 
-@rule("settlement_date", Scope.TRANSACTION, Layer.CROSS, "CH21", messages="pacs.003 pacs.008 pacs.009")
+@rule("settlement_date", Scope.TRANSACTION, Layer.CROSS, "CH21", severity=Severity.WARNING, messages="pacs.003 pacs.008 pacs.009")
 def settlement_date(transaction: Transaction, context: Context) -> Faults:
-    """A settlement has its date, in the group header or in each transaction."""
+    """A settlement has its date, in the group header or in each transaction (warning: a system may imply it)."""
     if "IntrBkSttlmDt" not in transaction and "IntrBkSttlmDt" not in context.message.head:
         yield Fault(transaction.place, "IntrBkSttlmDt is missing here and in the group header")
 
@@ -131,7 +131,7 @@ def creditor_instructions(transaction: Transaction, _: Context) -> Faults:
 
 @rule("settlement_method", Scope.MESSAGE, Layer.CROSS, "CH21", messages="pacs.003 pacs.004 pacs.007 pacs.008 pacs.009")
 def settlement_method(message: Message, _: Context) -> Faults:
-    """COVE needs a reimbursement agent and CLRG has none; CLRG names its clearing system, unless the service implies it (warning)."""
+    """COVE needs a reimbursement agent (between banks: warning), CLRG has none and names its clearing system (warning)."""
     settlement = message.head.first("SttlmInf")
     if settlement is None:
         return
@@ -139,7 +139,8 @@ def settlement_method(message: Message, _: Context) -> Faults:
     method = found.text("SttlmMtd")
     agents = [name for name in ("InstgRmbrsmntAgt", "InstdRmbrsmntAgt", "ThrdRmbrsmntAgt") if name in found]
     if method == "COVE" and not agents:
-        yield Fault(settlement, "COVE needs a reimbursement agent")
+        softer = Severity.WARNING if message.family == "pacs.009" else None
+        yield Fault(settlement, "COVE needs a reimbursement agent", severity=softer)
     if method == "CLRG" and agents:
         element = found.first(agents[0])
         assert element is not None

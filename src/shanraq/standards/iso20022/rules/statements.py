@@ -18,6 +18,7 @@ from shanraq.standards.iso20022.rules.registry import Fault, Faults, Scope, rule
 from shanraq.standards.iso20022.tree import Node, child, children, text
 
 REPORTS: Final = "camt.052 camt.053 camt.054"
+_PAGES: Final = ("StmtPgntn", "RptPgntn", "NtfctnPgntn")
 _RECORDS: Final = (("Chrgs", "TtlChrgsAndTaxAmt"), ("Intrst", "TtlIntrstAndTaxAmt"))
 
 
@@ -43,7 +44,7 @@ def _currency(balance: etree._Element) -> str:
 
 def _is_complete(block: Block) -> bool:
     """Tell whether all entries stand here: on one page, and not in total only."""
-    page = block.first("StmtPgntn")
+    page = next((found for name in _PAGES if (found := block.first(name)) is not None), None)
     single = page is None or ((text(page, "PgNb") or "").strip("0") == "1" and text(page, "LastPgInd") in ("true", "1"))
     return single and ("Ntry" in block or "TxsSummry" not in block)
 
@@ -52,7 +53,7 @@ def _is_complete(block: Block) -> bool:
 def entries_summary(block: Block, _: Context) -> Faults:
     """The summary counts and sums the entries, credits and debits, and its net has their sign."""
     summary = block.first("TxsSummry")
-    if summary is None or "Ntry" not in block:
+    if summary is None or "Ntry" not in block or not _is_complete(block):
         return
     tally = block.tally
     credits, debits = tally.credits, tally.debits
@@ -102,7 +103,7 @@ def entry_details(transaction: Transaction, _: Context) -> Faults:
         listed = children(part, "TxDtls")
         number = child(batch, "NbOfTxs")
         if number is not None and listed and (number.text or "").strip() != str(len(listed)):
-            yield Fault(number, f"{len(listed)} transactions of the batch are listed", "AM18")
+            yield Fault(number, f"{len(listed)} transactions of the batch are listed", "AM18", severity=Severity.WARNING)
         batch_amount = exact(text(batch, "TtlAmt"))
         if batch_amount is not None:
             batches, batch_total = batches + 1, batch_total + batch_amount
