@@ -1,1 +1,41 @@
-"""ISO 20022: read, validate and explain payment messages of any version."""
+"""ISO 20022: read, validate and explain payment messages of any version.
+
+from shanraq.standards import iso20022
+
+root = iso20022.parse(raw)                # Iso20022Error: code, path, line, reason
+identity = iso20022.identify(root)        # envelope, header, documents, versions
+definition = iso20022.definition("pacs.008.001.08")     # elements, occurrence, facets, XML schema
+report = iso20022.validate(raw)           # findings of all layers
+"""
+
+from shanraq.standards.iso20022.definition import (
+    AnyElement,
+    Attribute,
+    Choice,
+    ComplexType,
+    Definition,
+    Element,
+    Row,
+    SimpleType,
+)
+from shanraq.standards.iso20022.errors import DefinitionError, Finding, Iso20022Error, Layer, Severity
+from shanraq.standards.iso20022.identify import (
+    Header,
+    Identity,
+    MessageId,
+    Part,
+    canonical,
+    check_identity,
+    cut_out,
+    identify,
+)
+from shanraq.standards.iso20022.library import Library, definition, library
+from shanraq.standards.iso20022.parse import Limits, parse
+from shanraq.standards.iso20022.paths import path_of
+from shanraq.standards.iso20022.schema import read_schema
+
+__all__ = [
+    "AnyElement", "Attribute", "Choice", "ComplexType", "Definition", "DefinitionError", "Element", "Finding", "Header",
+    "Identity", "Iso20022Error", "Layer", "Library", "Limits", "MessageId", "Part", "Row", "Severity", "SimpleType",
+    "canonical", "check_identity", "cut_out", "definition", "identify", "library", "parse", "path_of", "read_schema",
+]  # fmt: skip
