@@ -21,11 +21,10 @@ from lxml import etree
 XSD = "{http://www.w3.org/2001/XMLSchema}"
 FOLDER = Path(__file__).resolve().parents[1] / "src" / "shanraq" / "standards" / "iso20022" / "codesets"
 AREAS = ("pain", "pacs", "camt", "remt", "head", "admi")
-# Names that older versions give to the same sets.
 DEPTH = 5
 NOTICE = (
-    "Codes of the ISO 20022 external code sets. This is not the official ISO 20022 site; the sole source of up-to-date material "
-    "and information on the ISO 20022 message standards and Repository is https://www.iso20022.org."
+    "Codes of the ISO 20022 external code sets. This is not the official ISO 20022 site; the sole source of up-to-date "
+    "material and information on the ISO 20022 message standards and Repository is https://www.iso20022.org."
 )
 
 Tail = tuple[str, ...]
@@ -40,7 +39,13 @@ def read_sets(path: Path) -> dict[str, list[str]]:
 def write_edition(path: Path, edition: str, valid_from: str) -> None:
     """Write one edition."""
     sets = {name: " ".join(codes) for name, codes in read_sets(path).items()}
-    content = {"schema": "iso20022-codes/1", "edition": edition, "valid_from": valid_from, "notice": NOTICE, "sets": sets}
+    content = {
+        "schema": "iso20022-codes/1",
+        "edition": edition,
+        "valid_from": valid_from,
+        "notice": NOTICE,
+        "sets": sets,
+    }
     (FOLDER / f"external-{edition}.json").write_text(json.dumps(content, indent=1) + "\n", "utf-8")
 
 
@@ -61,7 +66,9 @@ def _walk_schema(root: etree._Element) -> Iterator[tuple[Tail, str | frozenset[s
     for top in root:
         name = str(top.get("name"))
         if top.tag == f"{XSD}complexType":
-            children[name] = [(str(e.get("name")), str(e.get("type"))) for e in top.iter(f"{XSD}element") if e.get("name")]
+            children[name] = [
+                (str(e.get("name")), str(e.get("type"))) for e in top.iter(f"{XSD}element") if e.get("name")
+            ]
         elif top.tag == f"{XSD}simpleType":
             lists[name] = frozenset(str(e.get("value")) for e in top.iter(f"{XSD}enumeration"))
         elif top.tag == f"{XSD}element":

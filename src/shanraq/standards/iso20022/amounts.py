@@ -63,7 +63,7 @@ def schema_number(text: str) -> Decimal | None:
 
 
 def amount_fault(text: str) -> AmountFault | None:
-    """Say what is wrong with an amount's text; None if it is plain digits with an optional fraction within the type's digits."""
+    """Say what is wrong with an amount's text; None if it is plain digits with an optional fraction."""
     if schema_number(text) is None:
         return AmountFault.NOT_A_NUMBER
     return None if _PLAIN.fullmatch(text.strip(_BLANKS)) else AmountFault.FORM

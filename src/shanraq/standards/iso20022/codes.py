@@ -83,7 +83,7 @@ def code_editions() -> tuple[CodeEdition, ...]:
 
 
 def code_edition(day: date | None = None) -> CodeEdition:
-    """Return the edition valid on a day: the newest of that day or before, the oldest if all are newer; the newest without a day."""
+    """Return the edition of a day: the newest of that day or before, else the oldest; without a day the newest."""
     editions = code_editions()
     before = [edition for edition in editions if day is None or edition.valid_from <= day]
     return before[-1] if before else editions[0]
@@ -114,7 +114,9 @@ def code_set_of(names: tuple[str, ...]) -> str | None:
 @cache
 def _currencies() -> dict[str, _Currency]:
     raw = msgspec.json.decode((_FOLDER / "currencies.json").read_bytes(), type=_CurrencyFile)
-    units: list[tuple[int | None, bool, str]] = [(int(number), False, codes) for number, codes in raw.minor_units.items()]
+    units: list[tuple[int | None, bool, str]] = [
+        (int(number), False, codes) for number, codes in raw.minor_units.items()
+    ]
     units += [(None, kind == "commodity", codes) for kind, codes in raw.none.items()]
     return {
         code: _Currency(number, commodity, raw.begin.get(code), raw.until.get(code))

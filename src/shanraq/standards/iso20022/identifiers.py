@@ -3,8 +3,8 @@
 iban_fault("KZ86125KZT5004100100")   # None: nothing is wrong
 iban_fault("KZ86125KZT500410010")    # IdentifierFault.LENGTH
 
-Nothing here asks whether an account or a bank exists; that is the register's business. Every function takes the text as it stands
-in the message and says what is wrong, never showing the value.
+Nothing here asks whether an account or a bank exists; that is the register's business. Every function takes the text as it
+stands in the message and says what is wrong, never showing the value.
 """
 
 from __future__ import annotations
@@ -54,7 +54,9 @@ def _ibans() -> dict[str, _CountryIban]:
     for country, structure in raw.items():
         parts = _STRUCTURE_PART.findall(structure)
         length = 4 + sum(int(count) for count, _ in parts)
-        found[country] = _CountryIban(length, re.compile("".join(f"{_SIGNS[kind]}{{{count}}}" for count, kind in parts)))
+        found[country] = _CountryIban(
+            length, re.compile("".join(f"{_SIGNS[kind]}{{{count}}}" for count, kind in parts))
+        )
     return found
 
 
@@ -81,8 +83,8 @@ def check_digits(body: str, country: str) -> str:
 def iban_fault(value: str) -> IdentifierFault | None:
     """Say what is wrong with an IBAN (ISO 13616); None if nothing is.
 
-    The schema allows small letters in the account part, so it is compared in capitals. Check digits 00, 01 and 99 leave the right
-    remainder but are never issued. National check digits are not looked at.
+    The schema allows small letters in the account part, so it is compared in capitals. Check digits 00, 01 and 99 may leave the
+    right remainder but are never issued. National check digits are not looked at.
     """
     if _IBAN.fullmatch(value) is None:
         return IdentifierFault.STRUCTURE

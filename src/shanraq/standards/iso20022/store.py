@@ -163,7 +163,9 @@ def sender_of(header: Node | None, head: Node) -> str:
         found = found or bic_of(agent)
     party = head.first("InitgPty", "Id")
     if not found and party is not None:
-        found = next((e.text or "" for e in party.iter("{*}AnyBIC", "{*}BICOrBEI", "{*}LEI", "{*}Id") if not len(e)), "")
+        found = next(
+            (e.text or "" for e in party.iter("{*}AnyBIC", "{*}BICOrBEI", "{*}LEI", "{*}Id") if not len(e)), ""
+        )
     return found
 
 
@@ -196,7 +198,13 @@ def fingerprint(transaction: Node, block: Node | None, day: str | None) -> str:
         amount = amount if amount is not None else transaction.first(name)
     if amount is None or not any(ours):
         return ""
-    parts = [*ours, str(exact(amount.text)), amount.get("Ccy") or "", day or "", transaction.text("PmtId", "EndToEndId") or ""]
+    parts = [
+        *ours,
+        str(exact(amount.text)),
+        amount.get("Ccy") or "",
+        day or "",
+        transaction.text("PmtId", "EndToEndId") or "",
+    ]
     parts += [found.text or "" for found in children(transaction.first("RmtInf"), "Ustrd")]
     return sha256("\x1f".join(parts).encode()).hexdigest()[:32]
 

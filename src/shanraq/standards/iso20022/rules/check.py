@@ -2,8 +2,8 @@
 
 findings = check_rules(document, header=header, profile=load_profile("kz"), as_of=now, store=store)
 
-A file too large to hold is given in pieces: `RuleCheck` takes the head of the message, then blocks and transactions as they come.
-What it keeps of a transaction is only what later ones are compared with (identifiers) and counts and sums.
+A file too large to hold is given in pieces: `RuleCheck` takes the head of the message, then blocks and transactions as they
+come. What it keeps of a transaction is only what later ones are compared with (identifiers) and counts and sums.
 """
 
 from __future__ import annotations
@@ -34,7 +34,9 @@ class _Plan:
         on = [
             found
             for found in all_rules()
-            if found.is_for(family, version) and is_on(profile, found.setting) and profile.severities.get(found.code) != "off"
+            if found.is_for(family, version)
+            and is_on(profile, found.setting)
+            and profile.severities.get(found.code) != "off"
         ]
         self.prefix = prefix
         self.elements: dict[str, list[Rule]] = {}
@@ -57,8 +59,8 @@ def _plan(message_id: str, profile: Profile) -> _Plan:
 class RuleCheck:
     """One run of the rules over one message.
 
-    `findings` grows as pieces are given. Give `piece` each part of the message that is no block and no transaction, `open_block`,
-    `transaction` and `close_block` the rest in their order, then `close` once.
+    `findings` grows as pieces are given. Give `piece` each part of the message that is no block and no transaction,
+    `open_block`, `transaction` and `close_block` the rest in their order, then `close` once.
     """
 
     def __init__(
@@ -166,7 +168,9 @@ class RuleCheck:
             severity = self._plan.severities.get(rule.code) or fault.severity or rule.severity
             if fault.attribute:
                 path = f"{path}/@{fault.attribute}"
-            self.findings.append(Finding(rule.code, severity, rule.layer, path, line, fault.message, fault.reason or rule.reason))
+            self.findings.append(
+                Finding(rule.code, severity, rule.layer, path, line, fault.message, fault.reason or rule.reason)
+            )
 
 
 def check_rules(
@@ -175,8 +179,8 @@ def check_rules(
 ) -> list[Finding]:  # fmt: skip
     """Check a Document, with its header, against all rules and return the findings in the order of the message.
 
-    The tree has no comments and no processing instructions (`parse`). `as_of` has an offset; without it no rule about today is on,
-    without a store none about earlier messages.
+    The tree has no comments and no processing instructions (`parse`). `as_of` has an offset; without it no rule about today is
+    on, without a store none about earlier messages.
     """
     message_id = namespace_of(document).removeprefix(NAMESPACE)
     body = next(document.iterchildren("*"), None)

@@ -1,4 +1,4 @@
-"""What a rule may ask while a message goes by: the profile, the clock, the earlier messages, and what has been counted so far."""
+"""What a rule may ask while a message goes by: profile, clock, earlier messages, what has been counted so far."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from shanraq.standards.iso20022.amounts import exact
 from shanraq.standards.iso20022.codes import CodeEdition, code_edition
 from shanraq.standards.iso20022.paths import local_name
 from shanraq.standards.iso20022.profiles import Profile
-from shanraq.standards.iso20022.tree import Node, child
 from shanraq.standards.iso20022.store import EarlierMessage, EarlierTransaction, Store
+from shanraq.standards.iso20022.tree import Node, child
 
 # A day has begun somewhere 14 hours before it does in UTC and has ended everywhere 12 hours after.
 _LAST_ZONE_HOURS: Final = -12
@@ -60,7 +60,7 @@ CASES: Final = frozenset({"camt.026", "camt.027", "camt.028", "camt.029", "camt.
 
 
 class Tally:
-    """What has been counted of transactions: how many, their sum, and the same by status; `sum` is None once an amount cannot be read."""
+    """What has been counted of transactions, all and by status; `sum` is None once an amount cannot be read."""
 
     __slots__ = ("by_status", "count", "credits", "currencies", "debits", "sum")
 
@@ -93,7 +93,9 @@ class Tally:
             original = transaction.original
             amount = original.amount if original is not None else None
         else:
-            amount = transaction.amount if side == "CRDT" else None if transaction.amount is None else -transaction.amount
+            amount = (
+                transaction.amount if side == "CRDT" else None if transaction.amount is None else -transaction.amount
+            )
             total = self.credits if side == "CRDT" else self.debits
             total[0] += 1
             total[1] += transaction.amount or 0
@@ -157,7 +159,20 @@ class Block(Node):
 class Message:
     """The message being checked: its identifier, its header and group header, and what was counted in it."""
 
-    __slots__ = ("area", "body", "family", "first", "head", "header", "id", "message_id", "parts", "shape", "tally", "version")
+    __slots__ = (
+        "area",
+        "body",
+        "family",
+        "first",
+        "head",
+        "header",
+        "id",
+        "message_id",
+        "parts",
+        "shape",
+        "tally",
+        "version",
+    )
 
     def __init__(self, message_id: str, body: etree._Element, header: etree._Element | None) -> None:
         self.id = message_id

@@ -41,8 +41,8 @@ _REFERENCES: Final = (
 )
 # The amounts that are moved; others (charges, taxes, reports) are told in finer units than money is moved in.
 _MOVED: Final = frozenset({
-    "InstdAmt", "IntrBkSttlmAmt", "RtrdIntrBkSttlmAmt", "RtrdInstdAmt", "RvsdInstdAmt", "RvsdIntrBkSttlmAmt", "TtlIntrBkSttlmAmt",
-    "TtlRtrdIntrBkSttlmAmt", "TtlRvsdIntrBkSttlmAmt", "OrgnlIntrBkSttlmAmt",
+    "InstdAmt", "IntrBkSttlmAmt", "RtrdIntrBkSttlmAmt", "RtrdInstdAmt", "RvsdInstdAmt", "RvsdIntrBkSttlmAmt",
+    "TtlIntrBkSttlmAmt",     "TtlRtrdIntrBkSttlmAmt", "TtlRvsdIntrBkSttlmAmt", "OrgnlIntrBkSttlmAmt",
 })  # fmt: skip
 _ORDERS: Final = frozenset({"pain.001", "pain.008", "pacs.003", "pacs.008", "pacs.009", "pacs.010"})
 _X: Final = re.compile(r"[A-Za-z0-9/\-?:().,'+ ]*")
@@ -101,7 +101,9 @@ def uetr(element: etree._Element, value: str, _: Context) -> Faults:
 def country(element: etree._Element, value: str, _: Context) -> Faults:
     """A country is a code of ISO 3166."""
     if value not in countries() and value != "XK":
-        yield Fault(element, "no country of ISO 3166", {"debtor": "BE10", "creditor": "BE11"}.get(role_of(element), "BE09"))
+        yield Fault(
+            element, "no country of ISO 3166", {"debtor": "BE10", "creditor": "BE11"}.get(role_of(element), "BE09")
+        )
 
 
 @rule("creditor_id", Scope.ELEMENT, Layer.IDENTIFIERS, "RC12", names="CdtrSchmeId OrgnlCdtrSchmeId")
@@ -109,7 +111,11 @@ def creditor_id(element: etree._Element, _: str, __: Context) -> Faults:
     """A creditor identifier of the SEPA scheme has right check digits."""
     for other in element.iter("{*}Othr"):
         number = child(other, "Id")
-        if number is not None and text(other, "SchmeNm", "Prtry") == "SEPA" and (fault := creditor_id_fault(number.text or "")):
+        if (
+            number is not None
+            and text(other, "SchmeNm", "Prtry") == "SEPA"
+            and (fault := creditor_id_fault(number.text or ""))
+        ):
             yield Fault(number, f"the creditor identifier is wrong: {fault}")
 
 
@@ -140,10 +146,12 @@ def national_id(element: etree._Element, _: str, context: Context) -> Faults:
 
 @rule("amount_form", Scope.AMOUNT, Layer.LEXICAL, "AM12")
 def amount_form(element: etree._Element, value: str, _: Context) -> Faults:
-    """An amount is digits with an optional point and digits; what else the schema allows (a plus sign, `1.`, `.5`) is a warning."""
+    """An amount is digits, optionally a point and digits; what else the schema allows (`+1`, `1.`, `.5`) is a warning."""
     if (fault := amount_fault(value)) is not None:
         yield Fault(
-            element, f"the amount is wrong: {fault}", severity=Severity.WARNING if fault is AmountFault.FORM else Severity.ERROR
+            element,
+            f"the amount is wrong: {fault}",
+            severity=Severity.WARNING if fault is AmountFault.FORM else Severity.ERROR,
         )
 
 
@@ -185,7 +193,9 @@ def amount_minor_units(element: etree._Element, value: str, _: Context) -> Fault
         )
 
 
-@rule("amount_zero", Scope.AMOUNT, Layer.CROSS, "AM01", messages="pain.001 pain.008 pacs.003 pacs.008 pacs.009 pacs.010")
+@rule(
+    "amount_zero", Scope.AMOUNT, Layer.CROSS, "AM01", messages="pain.001 pain.008 pacs.003 pacs.008 pacs.009 pacs.010"
+)
 def amount_zero(element: etree._Element, value: str, _: Context) -> Faults:
     """An ordered or settled amount is more than zero."""
     if local_name(element) in ("InstdAmt", "IntrBkSttlmAmt") and exact(value) == 0:
@@ -246,7 +256,9 @@ def character_set(element: etree._Element, value: str, context: Context) -> Faul
     yield Fault(element, f"a character that is not in the set {profile.charset}")
 
 
-@rule("reference_slashes", Scope.ELEMENT, Layer.PROFILE, "CH16", names=_REFERENCES, setting="references_without_slashes")
+@rule(
+    "reference_slashes", Scope.ELEMENT, Layer.PROFILE, "CH16", names=_REFERENCES, setting="references_without_slashes"
+)
 def reference_slashes(element: etree._Element, value: str, _: Context) -> Faults:
     """A reference neither begins nor ends with a slash nor has two in a row."""
     if value.startswith("/") or value.endswith("/") or "//" in value:
@@ -272,7 +284,9 @@ def remittance(element: etree._Element, _: str, __: Context) -> Faults:
 def remittance_length(element: etree._Element, _: str, context: Context) -> Faults:
     """All structured remittance information together is no longer than the profile allows."""
     limit = context.profile.remittance_length
-    length = sum(len(found.text or "") for part in children(element, "Strd") for found in part.iter("*") if not len(found))
+    length = sum(
+        len(found.text or "") for part in children(element, "Strd") for found in part.iter("*") if not len(found)
+    )
     if limit is not None and length > limit:
         yield Fault(element, f"structured remittance information of more than {limit} characters")
 
@@ -292,16 +306,20 @@ def address(element: etree._Element, _: str, context: Context) -> Faults:
     has_elements = not names.isdisjoint(_STRUCTURED) or bool(names & {"TwnNm", "Ctry"})
     reason = {"debtor": "BE07", "creditor": "BE04"}.get(role_of(element), "CH21")
     hybrid_from = context.profile.hybrid_address_from
-    if not lines or not names.isdisjoint((*_STRUCTURED, "TwnNm")):
-        if has_elements and not {"TwnNm", "Ctry"} <= names:
-            yield Fault(element, "an address with elements needs TwnNm and Ctry", reason)
+    structured = not lines or not names.isdisjoint((*_STRUCTURED, "TwnNm"))
+    if structured and has_elements and not names >= {"TwnNm", "Ctry"}:
+        yield Fault(element, "an address with elements needs TwnNm and Ctry", reason)
     if not lines or not has_elements:
         return
     if hybrid_from is not None and context.day is not None and context.day < hybrid_from:
         yield Fault(element, f"elements and lines together are allowed from {hybrid_from}", "CH16")
     if "TwnNm" in names and len(lines) > context.profile.hybrid_lines:
         yield Fault(element, f"at most {context.profile.hybrid_lines} AdrLine beside elements", "CH16")
-    written = {(found.text or "").strip().casefold() for found in element if local_name(found) not in ("AdrLine", "Ctry", "AdrTp")}
+    written = {
+        (found.text or "").strip().casefold()
+        for found in element
+        if local_name(found) not in ("AdrLine", "Ctry", "AdrTp")
+    }
     for line in lines:
         if (line.text or "").strip().casefold() in written:
             yield Fault(line, "an address line repeats what an element says", "CH16")
@@ -326,10 +344,21 @@ def agent_name_and_address(element: etree._Element, _: str, __: Context) -> Faul
         yield Fault(element, "name and address of an agent come only together")
 
 
-@rule("party_name", Scope.ELEMENT, Layer.PROFILE, "CH21", names="Dbtr Cdtr UltmtDbtr UltmtCdtr", setting="name_with_address")
+@rule(
+    "party_name",
+    Scope.ELEMENT,
+    Layer.PROFILE,
+    "CH21",
+    names="Dbtr Cdtr UltmtDbtr UltmtCdtr",
+    setting="name_with_address",
+)
 def party_name(element: etree._Element, _: str, __: Context) -> Faults:
     """A party has a name, or a BIC and then neither name nor address; an address needs the name."""
-    if child(element, "FinInstnId") is not None or child(element, "Pty") is not None or child(element, "Agt") is not None:
+    if (
+        child(element, "FinInstnId") is not None
+        or child(element, "Pty") is not None
+        or child(element, "Agt") is not None
+    ):
         return
     named, placed = child(element, "Nm") is not None, child(element, "PstlAdr") is not None
     if child(element, "Id", "OrgId", "AnyBIC") is not None:
@@ -339,7 +368,15 @@ def party_name(element: etree._Element, _: str, __: Context) -> Faults:
         yield Fault(element, "a party needs its name", {"debtor": "BE08", "creditor": "BE22"}[role_of(element)])
 
 
-@rule("page_number", Scope.ELEMENT, Layer.PROFILE, "CH16", messages="camt.052 camt.053 camt.054", names="PgNb", setting="booked_entry_dated")
+@rule(
+    "page_number",
+    Scope.ELEMENT,
+    Layer.PROFILE,
+    "CH16",
+    messages="camt.052 camt.053 camt.054",
+    names="PgNb",
+    setting="booked_entry_dated",
+)
 def page_number(element: etree._Element, value: str, _: Context) -> Faults:
     """Pages are counted from 1."""
     if not value.strip("0"):
@@ -357,7 +394,9 @@ def residency_and_sector(element: etree._Element, _: str, context: Context) -> F
         if wanted is None or code is None or (text(details, "Tp") or text(details, "Tp", "Prtry")) != wanted.type:
             continue
         value = code.text or ""
-        if not (_KZ_SECTOR.fullmatch(value[:2]) and _KZ_SECTOR.fullmatch(value[2:4]) and _KZ_PURPOSE.fullmatch(value[4:])):
+        if not (
+            _KZ_SECTOR.fullmatch(value[:2]) and _KZ_SECTOR.fullmatch(value[2:4]) and _KZ_PURPOSE.fullmatch(value[4:])
+        ):
             yield Fault(code, "not КОд, КБе (residency 1 or 2, sector 1 to 9) and КНП (three digits) in a row")
 
 

@@ -108,10 +108,19 @@ def header_service(message: Message, context: Context) -> Faults:
     elif message.family == "pacs.009":
         cover = message.first is not None and "UndrlygCstmrCdtTrf" in message.first
         if cover != (family is not None and parts[2] == "cov"):
-            yield Fault(element, "the service of cover payments is for a message with UndrlygCstmrCdtTrf, and for no other")
+            yield Fault(
+                element, "the service of cover payments is for a message with UndrlygCstmrCdtTrf, and for no other"
+            )
 
 
-@rule("header_copy", Scope.BLOCK, Layer.PROFILE, "CH16", messages="camt.052 camt.053 camt.054", setting="header_names_agents")
+@rule(
+    "header_copy",
+    Scope.BLOCK,
+    Layer.PROFILE,
+    "CH16",
+    messages="camt.052 camt.053 camt.054",
+    setting="header_names_agents",
+)
 def header_copy(block: Block, context: Context) -> Faults:
     """CpyDplct of the header is that of the report."""
     header = context.message.header

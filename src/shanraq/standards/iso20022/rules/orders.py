@@ -23,7 +23,8 @@ _TWO_LEVELS: Final = {
     "pacs": ("IntrBkSttlmDt", "InstgAgt", "InstdAgt", "PmtTpInf", "SttlmInf"),
 }
 _ACCOUNTS_OF_AGENTS: Final = (
-    "IntrmyAgt1", "IntrmyAgt2", "IntrmyAgt3", "PrvsInstgAgt1", "PrvsInstgAgt2", "PrvsInstgAgt3", "PrvsInstgAgt", "DbtrAgt", "CdtrAgt",
+    "IntrmyAgt1", "IntrmyAgt2", "IntrmyAgt3", "PrvsInstgAgt1", "PrvsInstgAgt2", "PrvsInstgAgt3", "PrvsInstgAgt",
+    "DbtrAgt", "CdtrAgt",
 )  # fmt: skip
 _EXCLUDED: Final = (("CHQB", "HOLD"), ("PHOB", "TELB"))
 
@@ -59,7 +60,14 @@ def two_levels(transaction: Transaction, context: Context) -> Faults:
             yield Fault(element, f"{name} stands already at the level above")
 
 
-@rule("settlement_date", Scope.TRANSACTION, Layer.CROSS, "CH21", severity=Severity.WARNING, messages="pacs.003 pacs.008 pacs.009")
+@rule(
+    "settlement_date",
+    Scope.TRANSACTION,
+    Layer.CROSS,
+    "CH21",
+    severity=Severity.WARNING,
+    messages="pacs.003 pacs.008 pacs.009",
+)
 def settlement_date(transaction: Transaction, context: Context) -> Faults:
     """A settlement has its date, in the group header or in each transaction (warning: a system may imply it)."""
     if "IntrBkSttlmDt" not in transaction and "IntrBkSttlmDt" not in context.message.head:
@@ -88,7 +96,12 @@ def exchange_rate(transaction: Transaction, _: Context) -> Faults:
     instructed, rate = transaction.first("InstdAmt"), transaction.first("XchgRate")
     if instructed is None and rate is not None:
         yield Fault(rate, "XchgRate without InstdAmt", "CH16")
-    if instructed is not None and rate is None and transaction.currency and instructed.get("Ccy") != transaction.currency:
+    if (
+        instructed is not None
+        and rate is None
+        and transaction.currency
+        and instructed.get("Ccy") != transaction.currency
+    ):
         yield Fault(instructed, "another currency than IntrBkSttlmAmt, and no XchgRate")
 
 
@@ -107,7 +120,11 @@ def agent_account(transaction: Transaction, _: Context) -> Faults:
     """An agent's account comes only with the agent."""
     for name in _ACCOUNTS_OF_AGENTS:
         element = transaction.first(f"{name}Acct")
-        if element is not None and name not in transaction and (transaction.block is None or name not in transaction.block):
+        if (
+            element is not None
+            and name not in transaction
+            and (transaction.block is None or name not in transaction.block)
+        ):
             yield Fault(element, f"{name}Acct without {name}")
 
 
@@ -201,14 +218,29 @@ def creation_time(message: Message, context: Context) -> Faults:
         yield Fault(element, f"the message was made more than {context.profile.max_age_days} days ago")
 
 
-@rule("one_transaction", Scope.MESSAGE, Layer.PROFILE, "AM18", messages="pacs.004 pacs.008 pacs.009", setting="one_transaction")
+@rule(
+    "one_transaction",
+    Scope.MESSAGE,
+    Layer.PROFILE,
+    "AM18",
+    messages="pacs.004 pacs.008 pacs.009",
+    setting="one_transaction",
+)
 def one_transaction(message: Message, _: Context) -> Faults:
     """A message carries one transaction."""
     if message.tally.count != 1:
         yield Fault(message.head_place, "a message carries one transaction")
 
 
-@rule("uetr_required", Scope.TRANSACTION, Layer.PROFILE, "CH21", messages="pacs.008 pacs.009", versions=(8, 99), setting="uetr_required")
+@rule(
+    "uetr_required",
+    Scope.TRANSACTION,
+    Layer.PROFILE,
+    "CH21",
+    messages="pacs.008 pacs.009",
+    versions=(8, 99),
+    setting="uetr_required",
+)
 def uetr_required(transaction: Transaction, _: Context) -> Faults:
     """Each payment has a UETR."""
     identifiers = transaction.first("PmtId")
@@ -216,7 +248,14 @@ def uetr_required(transaction: Transaction, _: Context) -> Faults:
         yield Fault(identifiers, "the UETR is missing")
 
 
-@rule("remittance_place", Scope.TRANSACTION, Layer.PROFILE, "RR07", messages="pacs.008 pacs.009", setting="remittance_length")
+@rule(
+    "remittance_place",
+    Scope.TRANSACTION,
+    Layer.PROFILE,
+    "RR07",
+    messages="pacs.008 pacs.009",
+    setting="remittance_length",
+)
 def remittance_place(transaction: Transaction, _: Context) -> Faults:
     """RltdRmtInf and RmtInf exclude each other."""
     element = transaction.first("RltdRmtInf")
@@ -240,7 +279,7 @@ def iban_required(element: etree._Element, _: str, __: Context) -> Faults:
 
 @rule("mandate", Scope.TRANSACTION, Layer.CROSS, "MD02", messages="pain.008 pacs.003")
 def mandate(transaction: Transaction, context: Context) -> Faults:
-    """A mandate is signed on or before the collection, tells amendments only when amended, and collects once if one-off (OOFF)."""
+    """A mandate is signed before the collection, tells amendments only when amended, and collects once if OOFF."""
     related = transaction.first("DrctDbtTx", "MndtRltdInf")
     if related is None:
         return
@@ -260,7 +299,14 @@ def mandate(transaction: Transaction, context: Context) -> Faults:
         yield Fault(number, "a one-off mandate (OOFF) is collected twice", "MD01")
 
 
-@rule("mandate_required", Scope.TRANSACTION, Layer.PROFILE, "MD02", messages="pain.008 pacs.003", setting="mandate_required")
+@rule(
+    "mandate_required",
+    Scope.TRANSACTION,
+    Layer.PROFILE,
+    "MD02",
+    messages="pain.008 pacs.003",
+    setting="mandate_required",
+)
 def mandate_required(transaction: Transaction, _: Context) -> Faults:
     """A direct debit names its mandate, the day of signature and the sequence type."""
     related = transaction.first("DrctDbtTx", "MndtRltdInf")
@@ -272,14 +318,34 @@ def mandate_required(transaction: Transaction, _: Context) -> Faults:
         yield Fault(transaction.place, "the sequence type (SeqTp) is missing")
 
 
-@rule("bank_of_account", Scope.TRANSACTION, Layer.IDENTIFIERS, "RC04", severity=Severity.WARNING, messages="pain.001 pacs.008", setting="bank_of_account")
+@rule(
+    "bank_of_account",
+    Scope.TRANSACTION,
+    Layer.IDENTIFIERS,
+    "RC04",
+    severity=Severity.WARNING,
+    messages="pain.001 pacs.008",
+    setting="bank_of_account",
+)
 def bank_of_account(transaction: Transaction, _: Context) -> Faults:
     """The bank code in a Kazakh IBAN is that of the agent's BIC (warning: the table of banks is a default)."""
-    yield from _bank_agrees(transaction.first("CdtrAcct", "Id", "IBAN"), transaction.first("CdtrAgt", "FinInstnId"), "RC04")
-    yield from _bank_agrees(transaction.first("DbtrAcct", "Id", "IBAN"), transaction.first("DbtrAgt", "FinInstnId"), "RC03")
+    yield from _bank_agrees(
+        transaction.first("CdtrAcct", "Id", "IBAN"), transaction.first("CdtrAgt", "FinInstnId"), "RC04"
+    )
+    yield from _bank_agrees(
+        transaction.first("DbtrAcct", "Id", "IBAN"), transaction.first("DbtrAgt", "FinInstnId"), "RC03"
+    )
 
 
-@rule("bank_of_debtor", Scope.BLOCK, Layer.IDENTIFIERS, "RC03", severity=Severity.WARNING, messages="pain.001", setting="bank_of_account")
+@rule(
+    "bank_of_debtor",
+    Scope.BLOCK,
+    Layer.IDENTIFIERS,
+    "RC03",
+    severity=Severity.WARNING,
+    messages="pain.001",
+    setting="bank_of_account",
+)
 def bank_of_debtor(block: Block, _: Context) -> Faults:
     """The bank code in the debtor's Kazakh IBAN is that of the debtor agent's BIC."""
     yield from _bank_agrees(block.first("DbtrAcct", "Id", "IBAN"), block.first("DbtrAgt", "FinInstnId"), "RC03")
@@ -297,11 +363,23 @@ def _bank_agrees(account: etree._Element | None, institution: etree._Element | N
 def account_currency(transaction: Transaction, _: Context) -> Faults:
     """The currency of the amount is that of the debtor's account (warning: the bank may convert)."""
     currency = transaction.block.text("DbtrAcct", "Ccy") if transaction.block is not None else None
-    if currency and transaction.amount_element is not None and transaction.currency and transaction.currency != currency:
+    if (
+        currency
+        and transaction.amount_element is not None
+        and transaction.currency
+        and transaction.currency != currency
+    ):
         yield Fault(transaction.amount_element, "another currency than the debtor's account", attribute="Ccy")
 
 
-@rule("purpose_code", Scope.TRANSACTION, Layer.PROFILE, "FF07", messages="pain.001 pacs.008 pacs.009", setting="purpose_code")
+@rule(
+    "purpose_code",
+    Scope.TRANSACTION,
+    Layer.PROFILE,
+    "FF07",
+    messages="pain.001 pacs.008 pacs.009",
+    setting="purpose_code",
+)
 def purpose_code(transaction: Transaction, context: Context) -> Faults:
     """The national purpose code (КНП) has three digits, and is there where the profile requires it."""
     wanted = context.profile.purpose_code

@@ -1,4 +1,4 @@
-"""Rules about earlier messages: duplicates, originals that statuses, returns and cancellations speak of, chains of statements."""
+"""Rules about earlier messages: duplicates, the originals that replies speak of, chains of statements."""
 
 from __future__ import annotations
 
@@ -28,7 +28,8 @@ from shanraq.standards.iso20022.tree import Node, child, children, text
 REPLIES: Final = "pain.002 pain.007 pacs.002 pacs.004 pacs.007 pacs.028 camt.029 camt.055 camt.056"
 _GROUPS: Final = ("OrgnlGrpInfAndSts", "OrgnlGrpInf", "OrgnlGrpInfAndCxl")
 _REFERENCES: Final = (
-    ("OrgnlInstrId", "instruction_id"), ("OrgnlEndToEndId", "end_to_end_id"), ("OrgnlTxId", "transaction_id"), ("OrgnlUETR", "uetr"),
+    ("OrgnlInstrId", "instruction_id"), ("OrgnlEndToEndId", "end_to_end_id"), ("OrgnlTxId", "transaction_id"),
+    ("OrgnlUETR", "uetr"),
 )  # fmt: skip
 
 
@@ -42,7 +43,9 @@ def repeated_message(message: Message, context: Context) -> Faults:
         if earlier.definition[:8] == message.family and earlier.sender == sender:
             element = message.head.first("MsgId")
             element = message.head.first("Id") if element is None else element
-            yield Fault(message.head_place if element is None else element, "the same sender used this identifier before")
+            yield Fault(
+                message.head_place if element is None else element, "the same sender used this identifier before"
+            )
             return
 
 
@@ -101,7 +104,9 @@ def _originals(transaction: Transaction, context: Context) -> tuple[Sequence[Ear
             named = [(transaction.text(name), getattr(payment, field)) for name, field in _REFERENCES]
             if any(ours is not None and ours == theirs and ours != NOT_PROVIDED for ours, theirs in named):
                 payments.append(payment)
-    payments.sort(key=lambda found: -sum(transaction.text(name) == getattr(found, field) for name, field in _REFERENCES))
+    payments.sort(
+        key=lambda found: -sum(transaction.text(name) == getattr(found, field) for name, field in _REFERENCES)
+    )
     return messages, payments
 
 
@@ -132,7 +137,11 @@ def _original_group(group: Node, found: EarlierTransaction, messages: Sequence[E
     if definition is not None and (definition.text or "")[:8] != found.definition[:8]:
         yield Fault(definition, "OrgnlMsgNmId is not that of the original payment")
     for message in messages:
-        if created is not None and message.message_id == found.message_id and message.created not in (None, created.text):
+        if (
+            created is not None
+            and message.message_id == found.message_id
+            and message.created not in (None, created.text)
+        ):
             yield Fault(created, "OrgnlCreDtTm is not that of the original message", "DT01")
 
 
@@ -199,7 +208,9 @@ def resolved_case(transaction: Transaction, context: Context) -> Faults:
         yield Fault(element, "no case of this identifier is remembered")
 
 
-@rule("reply_to_sender", Scope.TRANSACTION, Layer.PROFILE, "CH16", messages="pacs.002 camt.029", setting="reply_to_sender")
+@rule(
+    "reply_to_sender", Scope.TRANSACTION, Layer.PROFILE, "CH16", messages="pacs.002 camt.029", setting="reply_to_sender"
+)
 def reply_to_sender(transaction: Transaction, context: Context) -> Faults:
     """A status or resolution goes to the bank that sent the payment or the request."""
     header = context.message.header
@@ -211,7 +222,12 @@ def reply_to_sender(transaction: Transaction, context: Context) -> Faults:
     if not sender and context.store is not None and transaction.original is not None:
         for message in context.store.messages(transaction.original.message_id):
             sender = message.sender
-    if receiver is not None and sender and not same_bic(receiver.text or "", sender) and header.text("CpyDplct") not in ("COPY", "CODU"):
+    if (
+        receiver is not None
+        and sender
+        and not same_bic(receiver.text or "", sender)
+        and header.text("CpyDplct") not in ("COPY", "CODU")
+    ):
         yield Fault(receiver, "the reply goes to a bank that did not send what it answers")
 
 
@@ -237,7 +253,13 @@ def related_header(message: Message, context: Context) -> Faults:
 def partial_return(transaction: Transaction, _: Context) -> Faults:
     """A return of less than the original says so: AddtlInf PART."""
     stated = transaction.first("OrgnlIntrBkSttlmAmt")
-    amount = exact(stated.text) if stated is not None else transaction.original.amount if transaction.original is not None else None
+    amount = (
+        exact(stated.text)
+        if stated is not None
+        else transaction.original.amount
+        if transaction.original is not None
+        else None
+    )
     if amount is None or transaction.amount is None or transaction.amount >= amount:
         return
     reasons = transaction.all("RtrRsnInf")
@@ -247,7 +269,7 @@ def partial_return(transaction: Transaction, _: Context) -> Faults:
 
 @rule("status_sum", Scope.MESSAGE, Layer.CROSS, "AM10", messages="pain.002 pacs.002")
 def status_sum(message: Message, _: Context) -> Faults:
-    """The detailed sum of a status is that of the original amounts of its transactions, where all of them are listed and remembered."""
+    """The sum of a status is that of its original amounts, where all are listed and remembered."""
     group = message.parts.first("OrgnlGrpInfAndSts")
     for part in children(group, "NbOfTxsPerSts"):
         total = child(part, "DtldCtrlSum")

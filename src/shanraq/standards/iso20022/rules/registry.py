@@ -75,7 +75,8 @@ _Check = TypeVar("_Check", bound=Callable[..., Faults])
 
 def rule(
     code: str, scope: Scope, layer: Layer, reason: str = "", *,
-    severity: Severity = Severity.ERROR, messages: str = "", versions: tuple[int, int] = ALL_VERSIONS, names: str = "", setting: str = "",
+    severity: Severity = Severity.ERROR, messages: str = "", versions: tuple[int, int] = ALL_VERSIONS,
+    names: str = "", setting: str = "",
 ) -> Callable[[_Check], _Check]:  # fmt: skip
     """Enter a function into the list of rules. `setting` names what in a profile switches it on (in the list only)."""
 
@@ -83,7 +84,17 @@ def rule(
         title = " ".join((check.__doc__ or "").split())
         assert code not in _RULES and title, f"rule {code} is there already or has no title"
         _RULES[code] = Rule(
-            code, scope, layer, severity, reason, title, check, tuple(messages.split()), versions, tuple(names.split()), setting
+            code,
+            scope,
+            layer,
+            severity,
+            reason,
+            title,
+            check,
+            tuple(messages.split()),
+            versions,
+            tuple(names.split()),
+            setting,
         )
         return check
 

@@ -1,7 +1,7 @@
 """Rules about account reports, statements and notifications: balances, summaries, entries and their details.
 
-CdtDbtInd gives the direction of a booking; RvslInd only says that it reverses an earlier one, so the equation of balances does not
-look at it. Pending entries and those for information are on no booked balance.
+CdtDbtInd gives the direction of a booking; RvslInd only says that it reverses an earlier one, so the equation of balances does
+not look at it. Pending entries and those for information are on no booked balance.
 """
 
 from __future__ import annotations
@@ -56,9 +56,9 @@ def entries_summary(block: Block, _: Context) -> Faults:
     if summary is None or "Ntry" not in block or not _is_complete(block):
         return
     tally = block.tally
-    credits, debits = tally.credits, tally.debits
-    both = [credits[0] + debits[0], credits[1] + debits[1]]
-    for name, (count, total) in (("TtlNtries", both), ("TtlCdtNtries", credits), ("TtlDbtNtries", debits)):
+    credited, debited = tally.credits, tally.debits
+    both = [credited[0] + debited[0], credited[1] + debited[1]]
+    for name, (count, total) in (("TtlNtries", both), ("TtlCdtNtries", credited), ("TtlDbtNtries", debited)):
         part = child(summary, name)
         number, stated = child(part, "NbOfNtries"), child(part, "Sum")
         value = (number.text or "").strip() if number is not None else ""
@@ -66,7 +66,7 @@ def entries_summary(block: Block, _: Context) -> Faults:
             yield Fault(number, f"{count} such entries are listed", "AM18")
         if stated is not None and tally.sum is not None and exact(stated.text) not in (None, total):
             yield Fault(stated, "not the sum of these entries")
-    yield from _net(child(summary, "TtlNtries"), credits[1] - debits[1], readable=tally.sum is not None)
+    yield from _net(child(summary, "TtlNtries"), credited[1] - debited[1], readable=tally.sum is not None)
 
 
 def _net(part: etree._Element | None, net: int, *, readable: bool) -> Faults:
@@ -87,7 +87,12 @@ def _net(part: etree._Element | None, net: int, *, readable: bool) -> Faults:
 def entry_currency(transaction: Transaction, _: Context) -> Faults:
     """An entry is in the currency of its account."""
     currency = transaction.block.text("Acct", "Ccy") if transaction.block is not None else None
-    if currency and transaction.amount_element is not None and transaction.currency and transaction.currency != currency:
+    if (
+        currency
+        and transaction.amount_element is not None
+        and transaction.currency
+        and transaction.currency != currency
+    ):
         yield Fault(transaction.amount_element, "another currency than the account", attribute="Ccy")
 
 
@@ -103,7 +108,9 @@ def entry_details(transaction: Transaction, _: Context) -> Faults:
         listed = children(part, "TxDtls")
         number = child(batch, "NbOfTxs")
         if number is not None and listed and (number.text or "").strip() != str(len(listed)):
-            yield Fault(number, f"{len(listed)} transactions of the batch are listed", "AM18", severity=Severity.WARNING)
+            yield Fault(
+                number, f"{len(listed)} transactions of the batch are listed", "AM18", severity=Severity.WARNING
+            )
         batch_amount = exact(text(batch, "TtlAmt"))
         if batch_amount is not None:
             batches, batch_total = batches + 1, batch_total + batch_amount
@@ -121,7 +128,12 @@ def entry_details(transaction: Transaction, _: Context) -> Faults:
         return
     if known and details and total != transaction.amount:
         yield Fault(element, "not the sum of its details")
-    elif batches == len(parts) and transaction.amount is not None and batch_total != transaction.amount and _same_currency(parts, transaction):
+    elif (
+        batches == len(parts)
+        and transaction.amount is not None
+        and batch_total != transaction.amount
+        and _same_currency(parts, transaction)
+    ):
         yield Fault(element, "not the sum of its batches")
 
 
@@ -141,11 +153,15 @@ def entry_charges(transaction: Transaction, _: Context) -> Faults:
         if total is None or not records or any(one is None or one.get("Ccy") != total.get("Ccy") for one in amounts):
             continue
         values = [exact(text(found, "Amt")) for found in records]
-        if all(value is not None for value in values) and exact(total.text) != sum(value for value in values if value is not None):
+        if all(value is not None for value in values) and exact(total.text) != sum(
+            value for value in values if value is not None
+        ):
             yield Fault(total, "not the sum of its records")
 
 
-@rule("booked_entry", Scope.TRANSACTION, Layer.PROFILE, "CH21", messages="camt.052 camt.054", setting="booked_entry_dated")
+@rule(
+    "booked_entry", Scope.TRANSACTION, Layer.PROFILE, "CH21", messages="camt.052 camt.054", setting="booked_entry_dated"
+)
 def booked_entry(transaction: Transaction, _: Context) -> Faults:
     """A booked entry has a booking date or a value date."""
     status = transaction.text("Sts", "Cd") or transaction.text("Sts")

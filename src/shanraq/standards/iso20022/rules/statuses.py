@@ -27,7 +27,7 @@ def group_status_of_transaction(transaction: Transaction, _: Context) -> Faults:
 
 @rule("group_status", Scope.MESSAGE, Layer.CROSS, "CH16", messages="pain.002 pacs.002")
 def group_status(message: Message, _: Context) -> Faults:
-    """The status of the group agrees with its transactions: all alike have that status, mixed ones PART, rejected ones all RJCT."""
+    """The status of the group agrees with its transactions: alike that status, mixed PART, all rejected RJCT."""
     group = Node(message.parts.first("OrgnlGrpInfAndSts"))
     yield from _status_agrees(group.first("GrpSts"), group.text("OrgnlNbOfTxs"), message.tally)
 
@@ -70,11 +70,23 @@ def _counts_agree(place: Node, tally: Tally) -> Faults:
         element = child(part, "DtldNbOfTxs")
         stated = (element.text or "").strip() if element is not None else ""
         listed = tally.by_status.get(text(part, "DtldSts") or "", [0])[0]
-        if element is not None and stated.isascii() and stated.isdigit() and (int(stated) < listed or (whole and int(stated) != listed)):
+        if (
+            element is not None
+            and stated.isascii()
+            and stated.isdigit()
+            and (int(stated) < listed or (whole and int(stated) != listed))
+        ):
             yield Fault(element, f"{listed} transactions with this status are listed")
 
 
-@rule("rejection_reason", Scope.TRANSACTION, Layer.CROSS, "CH21", messages="pain.002 pacs.002", setting="reject_needs_reason")
+@rule(
+    "rejection_reason",
+    Scope.TRANSACTION,
+    Layer.CROSS,
+    "CH21",
+    messages="pain.002 pacs.002",
+    setting="reject_needs_reason",
+)
 def rejection_reason(transaction: Transaction, _: Context) -> Faults:
     """A rejected transaction has a reason."""
     status = transaction.first("TxSts")
@@ -82,7 +94,14 @@ def rejection_reason(transaction: Transaction, _: Context) -> Faults:
         yield Fault(transaction.place, "RJCT needs a reason")
 
 
-@rule("group_rejection_reason", Scope.MESSAGE, Layer.CROSS, "CH21", messages="pain.002 pacs.002", setting="reject_needs_reason")
+@rule(
+    "group_rejection_reason",
+    Scope.MESSAGE,
+    Layer.CROSS,
+    "CH21",
+    messages="pain.002 pacs.002",
+    setting="reject_needs_reason",
+)
 def group_rejection_reason(message: Message, _: Context) -> Faults:
     """A rejected group has a reason, its own or those of its transactions."""
     group = message.parts.first("OrgnlGrpInfAndSts")
@@ -92,7 +111,9 @@ def group_rejection_reason(message: Message, _: Context) -> Faults:
             yield Fault(group, "RJCT needs a reason")
 
 
-@rule("rejected_settlement", Scope.TRANSACTION, Layer.PROFILE, "CH17", messages="pacs.002", setting="reject_needs_reason")
+@rule(
+    "rejected_settlement", Scope.TRANSACTION, Layer.PROFILE, "CH17", messages="pacs.002", setting="reject_needs_reason"
+)
 def rejected_settlement(transaction: Transaction, _: Context) -> Faults:
     """A rejected payment has no effective settlement date."""
     element = transaction.first("FctvIntrBkSttlmDt")
@@ -108,7 +129,14 @@ def cancellation_reason(transaction: Transaction, _: Context) -> Faults:
         yield Fault(transaction.place, "RJCR needs a reason")
 
 
-@rule("return_reason", Scope.TRANSACTION, Layer.PROFILE, "CH21", messages="pacs.004 pacs.007 pain.007 camt.056", setting="reject_needs_reason")
+@rule(
+    "return_reason",
+    Scope.TRANSACTION,
+    Layer.PROFILE,
+    "CH21",
+    messages="pacs.004 pacs.007 pain.007 camt.056",
+    setting="reject_needs_reason",
+)
 def return_reason(transaction: Transaction, _: Context) -> Faults:
     """A return, reversal or cancellation request has a reason."""
     names = ("RtrRsnInf", "RvslRsnInf", "CxlRsnInf")
@@ -125,7 +153,13 @@ def resolution(transaction: Transaction, context: Context) -> Faults:
         yield Fault(status, f"the case is {outcome}, the transaction is not")
 
 
-@rule("assignment", Scope.MESSAGE, Layer.CROSS, "CH16", messages="camt.026 camt.027 camt.028 camt.029 camt.055 camt.056 camt.087")
+@rule(
+    "assignment",
+    Scope.MESSAGE,
+    Layer.CROSS,
+    "CH16",
+    messages="camt.026 camt.027 camt.028 camt.029 camt.055 camt.056 camt.087",
+)
 def assignment(message: Message, _: Context) -> Faults:
     """A case is not assigned to the one who assigns it."""
     element = message.head.first("Assgne", "Agt", "FinInstnId")

@@ -81,7 +81,11 @@ def total_settled(message: Message, _: Context) -> Faults:
 def control_data(message: Message, _: Context) -> Faults:
     """CtrlData of a cancellation request counts and sums its transactions."""
     found = Node(message.parts.first("CtrlData"))
-    whole = any(e.text in ("true", "1") for part in children(message.body, "Undrlyg") for e in part.iter("{*}GrpCxl", "{*}PmtInfCxl"))
+    whole = any(
+        e.text in ("true", "1")
+        for part in children(message.body, "Undrlyg")
+        for e in part.iter("{*}GrpCxl", "{*}PmtInfCxl")
+    )
     if whole or not message.tally.count:
         return
     count, total = found.first("NbOfTxs"), found.first("CtrlSum")
@@ -111,5 +115,10 @@ def reversed_amount(transaction: Transaction, context: Context) -> Faults:
 def returned_rate(transaction: Transaction, _: Context) -> Faults:
     """XchgRate is there when the returned instructed amount has another currency than the settled one."""
     instructed = transaction.first("RtrdInstdAmt")
-    if instructed is not None and transaction.currency and instructed.get("Ccy") != transaction.currency and "XchgRate" not in transaction:
+    if (
+        instructed is not None
+        and transaction.currency
+        and instructed.get("Ccy") != transaction.currency
+        and "XchgRate" not in transaction
+    ):
         yield Fault(instructed, "another currency than RtrdIntrBkSttlmAmt, and no XchgRate")
