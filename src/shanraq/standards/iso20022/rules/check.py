@@ -19,6 +19,7 @@ from shanraq.standards.iso20022.errors import Finding, Severity
 from shanraq.standards.iso20022.paths import line_of, local_name, namespace_of, path_of
 from shanraq.standards.iso20022.profiles import Profile, load_profile
 from shanraq.standards.iso20022.rules.context import Block, Context, Message, Transaction
+from shanraq.standards.iso20022.rules.originals import find_original
 from shanraq.standards.iso20022.rules.registry import Fault, Rule, Scope, all_rules, is_on
 from shanraq.standards.iso20022.store import Store
 
@@ -98,6 +99,7 @@ class RuleCheck:
             self._line_offset = line_offset
         context = self.context
         transaction = Transaction(element, self._block, context.message.shape)
+        transaction.original = find_original(transaction, context)
         if context.message.first is None:
             context.message.first = transaction
         self._walk(element, self._plan.prefix)

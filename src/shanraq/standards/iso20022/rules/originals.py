@@ -26,6 +26,7 @@ from shanraq.standards.iso20022.store import (
 from shanraq.standards.iso20022.tree import Node, child, children, text
 
 REPLIES: Final = "pain.002 pain.007 pacs.002 pacs.004 pacs.007 pacs.028 camt.029 camt.055 camt.056"
+_REPLY_FAMILIES: Final = frozenset(REPLIES.split())
 _GROUPS: Final = ("OrgnlGrpInfAndSts", "OrgnlGrpInf", "OrgnlGrpInfAndCxl")
 _REFERENCES: Final = (
     ("OrgnlInstrId", "instruction_id"), ("OrgnlEndToEndId", "end_to_end_id"), ("OrgnlTxId", "transaction_id"),
@@ -83,31 +84,31 @@ def _group_of(transaction: Transaction, context: Context) -> Node:
     return Node(None)
 
 
-def _originals(transaction: Transaction, context: Context) -> tuple[Sequence[EarlierMessage], list[EarlierTransaction]]:
-    """Return the original messages and, best first, the payments a status, return or cancellation may speak of."""
+def find_original(transaction: Transaction, context: Context) -> EarlierTransaction | None:
+    """Return the payment that a reply speaks of: by its UETR, else by the references in the message it names."""
     store = context.store
-    assert store is not None
+    if store is None or context.message.family not in _REPLY_FAMILIES:
+        return None
     group = _group_of(transaction, context)
     messages = store.messages(group.text("OrgnlMsgId") or "")
     definition = group.text("OrgnlMsgNmId")
     messages = [found for found in messages if definition in (None, found.definition)] or messages
     uetr = transaction.text("OrgnlUETR")
-    payments = list(store.payments(uetr)) if uetr else []
+    payments = store.payments(uetr) if uetr else ()
     if payments:
         wanted = {found.message_id for found in messages}
-        return messages, sorted(payments, key=lambda found: found.message_id not in wanted)
+        return min(payments, key=lambda found: found.message_id not in wanted)
     block_id = transaction.block.text("OrgnlPmtInfId") if transaction.block is not None else None
+    best, best_score = None, 0
     for message in messages:
         for payment in message.transactions:
             if block_id is not None and payment.block_id is not None and payment.block_id != block_id:
                 continue
             named = [(transaction.text(name), getattr(payment, field)) for name, field in _REFERENCES]
-            if any(ours is not None and ours == theirs and ours != NOT_PROVIDED for ours, theirs in named):
-                payments.append(payment)
-    payments.sort(
-        key=lambda found: -sum(transaction.text(name) == getattr(found, field) for name, field in _REFERENCES)
-    )
-    return messages, payments
+            score = sum(ours is not None and ours == theirs and ours != NOT_PROVIDED for ours, theirs in named)
+            if score > best_score:
+                best, best_score = payment, score
+    return best
 
 
 @rule("original", Scope.TRANSACTION, Layer.STORE, "CH16", messages=REPLIES)
@@ -115,18 +116,16 @@ def original(transaction: Transaction, context: Context) -> Faults:
     """A status, return, reversal or cancellation repeats the references, amount and day of a payment that is remembered."""
     if context.store is None:
         return
-    messages, payments = _originals(transaction, context)
-    if not payments:
+    found = transaction.original
+    if found is None:
         if any(transaction.text(name) for name, _ in _REFERENCES):
             yield Fault(transaction.place, "no original payment with these references is remembered")
         return
-    found = payments[0]
-    transaction.original = found
     for name, field in _REFERENCES:
         element, theirs = transaction.first(name), getattr(found, field)
         if element is not None and element.text and theirs is not None and element.text != theirs:
             yield Fault(element, f"{name} is not that of the original payment")
-    yield from _original_group(_group_of(transaction, context), found, messages)
+    yield from _original_group(_group_of(transaction, context), found, context.store.messages(found.message_id))
     yield from _original_amounts(transaction, found)
 
 
