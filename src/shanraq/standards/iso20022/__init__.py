@@ -8,6 +8,7 @@ definition = iso20022.definition("pacs.008.001.08")     # elements, occurrence, 
 report = iso20022.validate(raw)           # findings of all layers
 """
 
+from shanraq.standards.iso20022.check import check_lexical, validate_schema
 from shanraq.standards.iso20022.definition import (
     AnyElement,
     Attribute,
@@ -33,9 +34,11 @@ from shanraq.standards.iso20022.library import Library, definition, library
 from shanraq.standards.iso20022.parse import Limits, parse
 from shanraq.standards.iso20022.paths import path_of
 from shanraq.standards.iso20022.schema import read_schema
+from shanraq.standards.iso20022.validate import Checked, Context, LayerCheck, Report, register_layer, validate
 
 __all__ = [
-    "AnyElement", "Attribute", "Choice", "ComplexType", "Definition", "DefinitionError", "Element", "Finding", "Header",
-    "Identity", "Iso20022Error", "Layer", "Library", "Limits", "MessageId", "Part", "Row", "Severity", "SimpleType",
-    "canonical", "check_identity", "cut_out", "definition", "identify", "library", "parse", "path_of", "read_schema",
+    "AnyElement", "Attribute", "Checked", "Choice", "ComplexType", "Context", "Definition", "DefinitionError", "Element",
+    "Finding", "Header", "Identity", "Iso20022Error", "Layer", "LayerCheck", "Library", "Limits", "MessageId", "Part", "Report",
+    "Row", "Severity", "SimpleType", "canonical", "check_identity", "check_lexical", "cut_out", "definition", "identify",
+    "library", "parse", "path_of", "read_schema", "register_layer", "validate", "validate_schema",
 ]  # fmt: skip

@@ -54,8 +54,8 @@ def parse(data: bytes, *, limits: Limits = DEFAULT_LIMITS, strict: bool = False)
         root = etree.fromstring(data, make_parser())
     except etree.XMLSyntaxError as error:
         raise syntax_error(error) from None
-    _check_bounds(root, limits)
-    _check_tree(root, limits, strict=strict)
+    check_bounds(root, limits)
+    check_tree(root, limits, strict=strict)
     return root
 
 
@@ -148,7 +148,8 @@ _SYNTAX: Final = {
 }
 
 
-def _check_bounds(root: etree._Element, limits: Limits) -> None:
+def check_bounds(root: etree._Element, limits: Limits) -> None:
+    """Refuse a tree that is deeper or wider than the limits; raise Iso20022Error."""
     deep = _nodes(root.getroottree(), "/*" * (limits.depth + 1))
     if deep:
         raise Iso20022Error("too_deep", "", line_of(deep[0]), f"nested deeper than {limits.depth} levels")
@@ -160,7 +161,11 @@ def _check_bounds(root: etree._Element, limits: Limits) -> None:
         )
 
 
-def _check_tree(root: etree._Element, limits: Limits, *, strict: bool) -> None:
+def check_tree(root: etree._Element, limits: Limits, *, strict: bool) -> None:
+    """Refuse comments and processing instructions in values, xsi:nil and xsi:type, and drop those between elements.
+
+    Raises Iso20022Error.
+    """
     hidden = _nodes(root.getroottree(), "//comment() | //processing-instruction()")
     if len(hidden) > limits.comments:
         raise Iso20022Error("too_many_comments", "", 0, f"more than {limits.comments} comments")

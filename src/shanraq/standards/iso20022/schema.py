@@ -35,6 +35,7 @@ _FACETS: Final = frozenset(
      "minInclusive", "maxInclusive", "minExclusive", "maxExclusive"}
 )  # fmt: skip
 _MAX_LEVELS: Final = 64
+_MAX_OCCURS: Final = 1000  # libxml2 unfolds bounded repetitions; the most there is in the standard is 50
 
 
 def read_schema(data: bytes) -> Definition:
@@ -211,4 +212,6 @@ def _occurrence(node: etree._Element) -> tuple[int, int | None]:
     least, most = node.get("minOccurs", "1"), node.get("maxOccurs", "1")
     if not least.isdecimal() or not (most.isdecimal() or most == "unbounded"):
         raise DefinitionError("does_not_compile", f"line {node.sourceline}: an occurrence that is no number")
+    if most != "unbounded" and int(most) > _MAX_OCCURS:
+        raise DefinitionError("unsupported_schema", f"line {node.sourceline}: more than {_MAX_OCCURS} occurrences")
     return int(least), None if most == "unbounded" else int(most)
