@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from lxml import etree
 
-from shanraq.standards.iso20022 import Finding
+from shanraq.standards.iso20022 import Finding, Report, validate
 from shanraq.standards.iso20022.amounts import schema_number
 from shanraq.standards.iso20022.codes import code_edition, countries, currencies, minor_units
 from shanraq.standards.iso20022.errors import Severity
@@ -28,6 +28,7 @@ from shanraq.standards.iso20022.profiles import load_profile
 from shanraq.standards.iso20022.rules import check_rules
 from shanraq.standards.iso20022.store import MemoryStore, record
 from tests.conformance.data import conformance_data
+from tests.conformance.iso20022_official import archive, with_schemas
 
 FOLDER = conformance_data("iso20022")
 # Found before the rules: the layers of safety and of the schema.
@@ -114,6 +115,52 @@ def test_a_planted_error_is_found_at_its_place_with_its_reason(case: dict[str, A
 @pytest.mark.parametrize("case", [c for c in PLANTED if c["expect"] == "clean"], ids=lambda case: case["file"])
 def test_a_right_message_gives_no_error(case: dict[str, Any]) -> None:
     assert [found for found in findings_of(case, case["file"]) if found.severity is Severity.ERROR] == []
+
+
+def report_of(case: dict[str, Any], file: str) -> Report:
+    return validate(
+        (FOLDER / "planted" / file).read_bytes(),
+        profile=case["profile"],
+        as_of=datetime.fromisoformat(case["as_of"]),
+        options=case["options"],
+        store=[(FOLDER / "planted" / earlier).read_bytes() for earlier in case["store"]],
+        definitions=with_schemas("pain.007.001.09"),
+    )
+
+
+@pytest.mark.parametrize("case", PLANTED, ids=lambda case: case["file"])
+def test_all_layers_together_pass_every_planted_case(case: dict[str, Any]) -> None:
+    report = report_of(case, case["file"])
+
+    if case["expect"] == "clean":
+        assert report.valid, report.findings
+        return
+    assert not report.valid or case["severity"] == "warning"
+    assert any(
+        (found.severity is Severity.ERROR or case["severity"] == "warning")
+        and any(is_near(found.path, path) for path in case["paths"])
+        and (not case["codes"] or not found.reason or found.reason in case["codes"])
+        for found in report.findings
+    ), report.findings
+    assert report_of(case, case["base"]).valid
+
+
+@pytest.mark.parametrize("profile", ["iso", "sepa", "cbpr+", "kz"])
+def test_no_made_up_message_breaks_a_rule_itself(profile: str) -> None:
+    """Minimal, maximal and broken instances of 564 versions: findings, never exceptions."""
+    now = datetime.fromisoformat("2026-11-23T06:00:00Z")
+    settings = load_profile(profile, day=now.date(), options={"charset": "x"})
+    store = MemoryStore()
+    checked = 0
+    for data in archive("generated/instances.tar.xz").values():
+        if b"urn:iso:std:iso:20022:tech:xsd:" not in data or b"Document" not in data:
+            continue
+        document = etree.fromstring(data)
+        for found in check_rules(document, profile=settings, as_of=now, store=store):
+            assert found.path.startswith(("/Document", "/AppHdr"))
+        checked += 1
+
+    assert checked > 1600
 
 
 @pytest.mark.parametrize(

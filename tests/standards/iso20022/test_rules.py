@@ -706,6 +706,105 @@ CASES = [
 ]
 
 
+# Just allowed, or for another rule: no finding of the rule.
+RIGHT = [
+    case("debt_charges", C008, "<ChrgBr>SHAR</ChrgBr>", "<ChrgBr>DEBT</ChrgBr><ChrgsInf/>", "", ""),
+    case("settlement_method", C008, "INDA</SttlmMtd>", "CLRG</SttlmMtd><ClrSys/>", "", ""),
+    case("requested_date", P001, "2026-03-03", "2026-03-31", "", "", profile=("iso", {"max_days_ahead": 30})),
+    case("settlement_day", C008, "2026-03-03", "2026-03-07", "", ""),
+    case("creation_time", C008, "<CreDtTm>2026-03-02T08", "<CreDtTm>2026-03-03T10", "", ""),
+    case("creation_time", C008, "<CreDtTm>2026-03-02T08", "<CreDtTm>2025-12-02T10", "", ""),
+    case("national_id", P001, "<Cd>TXID", "<Cd>CUST", "", "", profile=KZ),
+    case("amount_limit", P008, ">5.00<", ">999999999.99<", "", "", profile=SEPA),
+    case("instruction_id_length", C008, "I-1", "I" * 16, "", "", profile=CBPR),
+    case("remittance_length", C008, "RF18539007547034", "A" * 8996, "", "", profile=CBPR),
+    case("character_set", C008, "<Nm>Payee", "<Nm>Payee &amp; Co", "", "", profile=("cbpr+", {})),
+    case("character_set", C008, ">Abay<", ">Abay #1<", "", "", profile=("cbpr+", {})),
+    case("address", C008, "<StrtNm>Abay</StrtNm>", "", "", "", profile=CBPR),
+    case(
+        "address",
+        C008,
+        "<Ctry>KZ</Ctry>",
+        "<Ctry>KZ</Ctry><AdrLine>1</AdrLine><AdrLine>KZ</AdrLine>",
+        "",
+        "",
+        profile=CBPR,
+    ),
+    case(
+        "address",
+        C008,
+        "<StrtNm>Abay</StrtNm><TwnNm>Almaty</TwnNm><Ctry>KZ</Ctry>",
+        "<Ctry>KZ</Ctry><AdrLine>1</AdrLine><AdrLine>2</AdrLine><AdrLine>3</AdrLine>",
+        "",
+        "",
+        profile=CBPR,
+    ),
+    case(
+        "address",
+        C008,
+        "<Ctry>KZ</Ctry>",
+        "<Ctry>KZ</Ctry><AdrLine>1</AdrLine>",
+        "",
+        "",
+        profile=("cbpr+", {"hybrid_address_from": "2026-03-01"}),
+    ),
+    case("unstructured_address", C008, "<StrtNm>Abay</StrtNm>", "", "", "", profile=("cbpr+", {"year": 2026})),
+    case(
+        "unstructured_address",
+        C008,
+        "<StrtNm>Abay</StrtNm><TwnNm>Almaty</TwnNm><Ctry>KZ</Ctry>",
+        "<AdrLine>Abay 1 Almaty</AdrLine>",
+        "",
+        "",
+        profile=("cbpr+", {"unstructured_address_end": "2026-03-03"}),
+    ),
+    case(
+        "unstructured_address",
+        C008,
+        "<StrtNm>Abay</StrtNm>",
+        "<AdrLine>Abay</AdrLine>",
+        "",
+        "",
+        profile=("cbpr+", {"unstructured_address_end": "2026-03-01"}),
+    ),
+    case("reversed_amount", P007, '<RvsdInstdAmt Ccy="EUR">5.00', '<RvsdInstdAmt Ccy="EUR">4.99', "", ""),
+    case("closing_balance", X053, "<LastPgInd>true", "<LastPgInd>false", "", ""),
+    case("entries_summary", X053, "<NbOfNtries>3</NbOfNtries>", "", "", ""),
+    case("mandate", P008, "2026-01-05", "2026-03-10", "", "", store=()),
+    case("statement_chain", X053, "<ElctrncSeqNb>7</ElctrncSeqNb>", "<ElctrncSeqNb>1</ElctrncSeqNb>", "", ""),
+    case("status_count", P002, "<OrgnlNbOfTxs>2</OrgnlNbOfTxs>", "", "", ""),
+]
+
+
+@pytest.mark.parametrize("case", RIGHT, ids=lambda case: f"{case.rule}-{case.message}-{case.new[:20]}")
+def test_what_is_just_allowed_is_not_told(case: Case) -> None:
+    text = envelope(case.message).replace("\n", "").replace(case.old, case.new, 1)
+
+    assert [found for found in found_in(text, case.profile, case.store) if found.code == case.rule] == []
+
+
+def test_a_missing_town_or_country_alone_is_told_when_lines_ended() -> None:
+    profile: Setting = ("cbpr+", {"unstructured_address_end": "2026-03-01"})
+    for gone in ("<TwnNm>Almaty</TwnNm>", "<Ctry>KZ</Ctry>"):
+        text = envelope(C008).replace("<StrtNm>Abay</StrtNm>", "<AdrLine>Abay</AdrLine>").replace(gone, "")
+
+        assert "unstructured_address" in {found.code for found in found_in(text, profile)}
+
+
+def test_a_withdrawn_currency_is_an_error_in_orders_and_a_warning_in_reports() -> None:
+    order = found_in(envelope(P001).replace('Ccy="KZT"', 'Ccy="BGN"'), PLAIN)
+    report = found_in(envelope(X053).replace('Ccy="KZT"', 'Ccy="BGN"'), PLAIN)
+
+    assert {found.severity for found in order if found.code == "currency"} == {Severity.ERROR}
+    assert {found.severity for found in report if found.code == "currency"} == {Severity.WARNING}
+
+
+def test_amounts_that_are_only_told_may_have_finer_units() -> None:
+    told = found_in(envelope(X053).replace(">130.00<", ">130.001<"), PLAIN)
+
+    assert {found.severity for found in told if found.code == "minor_units"} == {Severity.WARNING}
+
+
 def found_in(text: str, profile: Setting, store: tuple[str, ...] = (), at: datetime = NOW) -> list[Finding]:
     earlier = MemoryStore()
     for definition in store:

@@ -6,9 +6,24 @@ for rule in all_rules(): ...                    # code, layer, severity, message
 
 from shanraq.standards.iso20022.rules import elements, headers, orders, originals, statements, statuses, totals
 from shanraq.standards.iso20022.rules.check import RuleCheck, check_rules
+from shanraq.standards.iso20022.rules.layer import check_rule_layers, remember, rule_layer
 from shanraq.standards.iso20022.rules.registry import Fault, Rule, Scope, all_rules
 
 __all__ = [
-    "Fault", "Rule", "RuleCheck", "Scope", "all_rules", "check_rules",
-    "elements", "headers", "orders", "originals", "statements", "statuses", "totals",
+    "Fault",
+    "Rule",
+    "RuleCheck",
+    "Scope",
+    "all_rules",
+    "check_rule_layers",
+    "check_rules",
+    "elements",
+    "headers",
+    "orders",
+    "originals",
+    "remember",
+    "rule_layer",
+    "statements",
+    "statuses",
+    "totals",
 ]  # fmt: skip
