@@ -17,9 +17,8 @@ def table() -> str:
         grade = "" if rule.severity is Severity.ERROR else f", {rule.severity}"
         messages = ", ".join(rule.messages) or "all"
         title = rule.title.replace("|", "\\|")
-        lines.append(
-            f"| `{rule.code}` | {rule.layer}{grade} | {rule.reason} | {messages} | {rule.setting and f'`{rule.setting}`'} | {title} |"
-        )
+        switch = f"`{rule.setting}`" if rule.setting else ""
+        lines.append(f"| `{rule.code}` | {rule.layer}{grade} | {rule.reason} | {messages} | {switch} | {title} |")
     return "\n".join(lines)
 
 
