@@ -22,10 +22,12 @@ from shanraq.standards.iso20022.paths import local_name, path_of
 SUFFIX: Final = ".definition"
 _MAX_SCHEMA_BYTES: Final = 8 * 1024 * 1024
 _MAX_SCHEMAS: Final = 5000
+_LONG_BYTES: Final = 4 * 1024 * 1024  # about 5 000 payments: beyond that a message is read piece by piece
 # Elements whose values are facts about the message, not about people, companies or their money.
 _OPEN: Final = frozenset(
     {"NbOfTxs", "CreDtTm", "CreDt", "MsgDefIdr", "BizSvc", "CpyDplct", "CpyDplctInd", "PmtMtd", "SttlmMtd", "ChrgBr",
-     "CdtDbtInd", "OrgnlMsgNmId", "ReqdMsgNmId", "InstrPrty", "SttlmPrty", "SeqTp", "Prty", "BtchBookg", "RvslInd", "PgNb", "LastPgInd"}
+     "CdtDbtInd", "OrgnlMsgNmId", "ReqdMsgNmId", "InstrPrty", "SttlmPrty", "SeqTp", "Prty",
+     "BtchBookg", "RvslInd", "PgNb", "LastPgInd"}
 )  # fmt: skip
 
 
@@ -65,19 +67,24 @@ def validate_files(
     options: Mapping[str, Any],
     store: Sequence[bytes],
 ) -> Iterator[dict[str, Any]]:
-    """Yield for each file {"file", "message", "valid", "findings"}; a file that cannot be read has the finding `unreadable`."""
+    """Yield for each file {"file", "message", "valid", "findings"}; a file that cannot be read has the finding `unreadable`.
+
+    Long files are read piece by piece.
+    """
     for path in files:
         try:
-            data = _read(path)
+            if path.stat().st_size > _LONG_BYTES:
+                with path.open("rb") as file:
+                    report = iso20022.validate_stream(
+                        file, profile=profile, as_of=as_of, options=options, store=store, definitions=library
+                    )
+            else:
+                report = iso20022.validate(
+                    path.read_bytes(), profile=profile, as_of=as_of, options=options, store=store, definitions=library
+                )
         except OSError as error:
             finding = iso20022.Iso20022Error("unreadable", "", 0, error.strerror or "cannot be read").to_finding()
             report = iso20022.Report("", (finding,))
-        except iso20022.Iso20022Error as error:
-            report = iso20022.Report("", (error.to_finding(),))
-        else:
-            report = iso20022.validate(
-                data, profile=profile, as_of=as_of, options=options, store=store, definitions=library
-            )
         yield {"file": str(path), **report.to_dict()}
 
 

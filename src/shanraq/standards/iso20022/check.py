@@ -7,7 +7,7 @@ schema lets through and no bank writes.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Final, cast
 
 from lxml import etree
@@ -15,10 +15,9 @@ from lxml import etree
 from shanraq.standards.iso20022.definition import ComplexType, Definition, Element, SimpleType, value_type
 from shanraq.standards.iso20022.errors import Finding, Layer, Severity
 from shanraq.standards.iso20022.library import Library, library
-from shanraq.standards.iso20022.paths import line_of, local_name, path_of
+from shanraq.standards.iso20022.paths import PathOf, line_of, local_name, path_of
 
 MAX_FINDINGS: Final = 1000
-PathOf = Callable[[etree._Element], str]
 AMOUNT: Final = re.compile(r"[0-9]+(\.[0-9]+)?", re.ASCII)
 _STEP: Final = re.compile(r"(?:([^:/@\[\]]+):)?([^:/@\[\]]+)(?:\[([0-9]+)\])?")
 _EXPECTED: Final = re.compile(r"Expected is (?:one of )?\( (.*) \)\.")

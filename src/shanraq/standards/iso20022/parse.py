@@ -14,7 +14,7 @@ from typing import Any, Final, cast
 from lxml import etree
 
 from shanraq.standards.iso20022.errors import Iso20022Error
-from shanraq.standards.iso20022.paths import line_of, path_of
+from shanraq.standards.iso20022.paths import PathOf, line_of, path_of
 
 XSI: Final = "http://www.w3.org/2001/XMLSchema-instance"
 _XINCLUDE: Final = b"http://www.w3.org/2001/XInclude"
@@ -161,7 +161,7 @@ def check_bounds(root: etree._Element, limits: Limits) -> None:
         )
 
 
-def check_tree(root: etree._Element, limits: Limits, *, strict: bool) -> None:
+def check_tree(root: etree._Element, limits: Limits, *, strict: bool, path: PathOf = path_of) -> None:
     """Refuse comments and processing instructions in values, xsi:nil and xsi:type, and drop those between elements.
 
     Raises Iso20022Error.
@@ -174,9 +174,9 @@ def check_tree(root: etree._Element, limits: Limits, *, strict: bool) -> None:
         code = what.replace(" ", "_")
         parent = node.getparent()
         if parent is not None and _has_text(parent):
-            raise Iso20022Error(f"{code}_in_value", path_of(parent), line_of(node), f"a {what} splits the value")
+            raise Iso20022Error(f"{code}_in_value", path(parent), line_of(node), f"a {what} splits the value")
         if strict:
-            place = "" if parent is None else path_of(parent)
+            place = "" if parent is None else path(parent)
             raise Iso20022Error(code, place, line_of(node), f"a {what} is not allowed here")
     if hidden:
         etree.strip_tags(root, etree.Comment, etree.ProcessingInstruction)
@@ -184,7 +184,7 @@ def check_tree(root: etree._Element, limits: Limits, *, strict: bool) -> None:
     which = "@xsi:*" if strict else "@xsi:nil or @xsi:type"
     for element in _nodes(root, f"(//*[{which}])[1]"):
         raise Iso20022Error(
-            "xsi_attribute", path_of(element), line_of(element), "an attribute of XMLSchema-instance is not allowed"
+            "xsi_attribute", path(element), line_of(element), "an attribute of XMLSchema-instance is not allowed"
         )
 
 

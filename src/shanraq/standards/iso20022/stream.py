@@ -7,9 +7,10 @@ its order, which the whole schema judges. So every element is judged once, and t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+import datetime as dt
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import BinaryIO, Final, Protocol
+from typing import Any, BinaryIO, Final, Protocol, cast
 
 from lxml import etree
 
@@ -27,16 +28,16 @@ from shanraq.standards.iso20022.parse import (
     syntax_error,
 )
 from shanraq.standards.iso20022.paths import line_of, local_name, namespace_of
-from shanraq.standards.iso20022.validate import Report
+from shanraq.standards.iso20022.validate import Report, registered_layers
 
 PARTS: Final = frozenset(
     {"PmtInf", "CdtTrfTxInf", "DrctDbtTxInf", "CdtInstr", "Stmt", "Rpt", "Ntfctn", "Ntry", "NtryDtls", "TxDtls", "TxInfAndSts",
      "TxInf", "OrgnlPmtInfAndSts", "OrgnlPmtInfAndRvsl", "OrgnlPmtInfAndCxl", "CxlDtls", "Undrlyg", "RptgReq"}
 )  # fmt: skip
 STREAM_LIMITS: Final = Limits(size_bytes=4 * 1024**3, elements=1_000_000, namespaces=1_000_000)
-_CHUNK_BYTES: Final = 256 * 1024
-_BATCH: Final = 200
-_HEAD_BYTES: Final = 1024 * 1024
+_CHUNK_BYTES: Final = 64 * 1024
+_BATCH: Final = 100
+_HEAD_BYTES: Final = 128 * 1024
 _OVERLAP: Final = 64
 
 
@@ -54,6 +55,17 @@ class PartRules(Protocol):
         """Say what holds for the whole message; of repeating parts its tree has the first ones alone."""
 
 
+MakeRules = Callable[[str, dt.datetime, Mapping[str, Any], Sequence[bytes]], PartRules]
+_registered: Final[list[MakeRules]] = []
+
+
+def register_part_rules(make: MakeRules) -> MakeRules:
+    """Let every stream from now on be seen by further rules, made from profile, moment, options and store."""
+    if make not in _registered:
+        _registered.append(make)
+    return make
+
+
 @dataclass(slots=True)
 class _Row:
     """The parts of one name in one parent that is still open: how many, and the last one, which is not taken out yet."""
@@ -64,23 +76,31 @@ class _Row:
 
 
 class _Stream:
-    def __init__(self, definition: Definition | None, known: Library, rules: PartRules | None, limits: Limits) -> None:
+    def __init__(
+        self,
+        definition: Definition | None,
+        known: Library,
+        rules: Sequence[PartRules],
+        limits: Limits,
+        *,
+        strict: bool,
+    ) -> None:
         self.findings: list[Finding] = []
         self._definition = definition
         self._known = known
         self.rules = rules
         self._limits = limits
+        self.strict = strict
         self._parts = {} if definition is None else dict(_find_parts(definition))
         self._rows: dict[str, _Row] = {}
         self._numbers: dict[etree._Element, int] = {}
         self._batches: dict[str, list[tuple[etree._Element, str]]] = {}
-        self.hidden = False  # comments or processing instructions were seen
 
     @property
     def tags(self) -> list[str]:
         """Return the names of parts as the parser knows them."""
-        if self._definition is None:
-            return ["{}"]
+        if self._definition is None or not self._parts:
+            return ["no-part"]  # lxml takes an empty list for all elements
         return sorted({f"{{{self._definition.namespace}}}{element.name}" for element in self._parts.values()})
 
     def end(self, element: etree._Element) -> None:
@@ -95,8 +115,8 @@ class _Stream:
         row.count += 1
         self._numbers[element] = row.count
         path = self.path_of(element, repeated=True)
-        if self.rules is not None:
-            self.tell(self.rules.part(path, element, self._definition))
+        for rules in self.rules:
+            self.tell(rules.part(path, element, self._definition))
         if row.last is not None:
             self._take_out(row.last, names, part)
         row.last = None
@@ -124,9 +144,9 @@ class _Stream:
         batch = self._batches.pop(names, [])
         if definition is None or not batch:
             return
-        root = etree.Element(f"{{{definition.namespace}}}Parts", nsmap={None: definition.namespace})
+        root = etree.fromstring(f'<Parts xmlns="{definition.namespace}"/>')
         root.extend([element for element, _ in batch])
-        places = {element: path for element, path in batch}
+        places = dict(batch)
 
         def path_of(node: etree._Element) -> str:
             steps: list[str] = []
@@ -137,8 +157,7 @@ class _Stream:
             return "/".join((places.get(current, "") if current is not None else "", *reversed(steps)))
 
         check_bounds(root, self._limits)
-        if self.hidden:
-            check_tree(root, self._limits, strict=False)
+        check_tree(root, self._limits, strict=self.strict, path=path_of)
         self.tell(check_lexical(root, definition, path_of))
         if not self._known.schema(definition.message_id, (part,)).validate(root):
             private = definition.compile((part,))
@@ -187,12 +206,17 @@ def validate_stream(
     source: BinaryIO,
     *,
     definitions: Library | None = None,
-    rules: Callable[[], PartRules] | None = None,
+    profile: str = "iso",
+    as_of: dt.datetime | None = None,
+    options: Mapping[str, Any] | None = None,
+    store: Sequence[bytes] = (),
     limits: Limits = STREAM_LIMITS,
 ) -> Report:
-    """Return what does not hold in a message that is read piece by piece: safety, lexical, schema, and `rules`.
+    """Return what does not hold in a message that is read piece by piece: safety, lexical, schema, and registered PartRules.
 
-    The verdict is that of `validate`; at most MAX_FINDINGS findings, in the order they are met. Never raises for what the bytes say.
+    The parameters are those of `validate`, and so is the verdict of these layers; at most MAX_FINDINGS findings, in the order
+    they are met. Never raises for what the bytes say. Where layers are registered but no PartRules, the warning
+    `layers_left_out` says that they did not look.
     """
     known = definitions or library()
     stream: _Stream | None = None
@@ -203,8 +227,13 @@ def validate_stream(
         namespace = _document_namespace(head)
         message = namespace.removeprefix(NAMESPACE_PREFIX)
         definition = known.find(message) if message != namespace else None
-        stream = _Stream(definition, known, None if rules is None else rules(), limits)
+        moment = as_of or dt.datetime.now(dt.UTC)
+        rules = [make(profile, moment, dict(options or {}), store) for make in _registered]
+        stream = _Stream(definition, known, rules, limits, strict=(options or {}).get("policy") == "strict")
         root = _read(source, head, stream, limits)
+        if registered_layers() and not rules:
+            words = "the message is long: only safety, numbers and schema were checked"
+            stream.tell([Finding("layers_left_out", Severity.WARNING, Layer.CROSS, "", 0, words)])
         return _finish(root, stream, known, limits)
     except Iso20022Error as error:
         found = [] if stream is None else stream.findings
@@ -224,14 +253,13 @@ def _read(source: BinaryIO, head: bytes, stream: _Stream, limits: Limits) -> etr
         recover=False,
         collect_ids=False,
     )
-    guard = _Guard(limits)
+    guard = _Guard(limits, strict=stream.strict)
     try:
         for chunk in _chunks(source, head):
             guard.look(chunk)
-            stream.hidden = guard.hidden
             parser.feed(chunk)
             for _, element in parser.read_events():
-                stream.end(element)
+                stream.end(cast(Any, element))
         root = parser.close()
     except etree.XMLSyntaxError as error:
         raise syntax_error(error) from None
@@ -241,7 +269,7 @@ def _read(source: BinaryIO, head: bytes, stream: _Stream, limits: Limits) -> etr
 
 def _finish(root: etree._Element, stream: _Stream, known: Library, limits: Limits) -> Report:
     check_bounds(root, limits)
-    check_tree(root, limits, strict=False)
+    check_tree(root, limits, strict=stream.strict, path=stream.path_of)
     identity = identify(root)
     check_identity(identity)
     for part in (*identity.headers, *identity.documents):
@@ -263,21 +291,21 @@ def _finish(root: etree._Element, stream: _Stream, known: Library, limits: Limit
             private = definition.compile()
             private.validate(element)
             stream.tell(findings_of(private, element, definition, path))
-    if stream.rules is not None:
-        stream.tell(stream.rules.end(identity))
+    for rules in stream.rules:
+        stream.tell(rules.end(identity))
     return Report(str(identity.message_id or ""), tuple(stream.findings))
 
 
 class _Guard:
     """Look at the bytes before the parser does, across the seams of chunks."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, *, strict: bool) -> None:
         self._limits = limits
+        self._strict = strict
         self._size = 0
         self._namespaces = 0
         self._lines = 1
         self._rest = b""
-        self.hidden = False
 
     def look(self, chunk: bytes) -> None:
         if not self._size:
@@ -290,6 +318,8 @@ class _Guard:
             if (offset := seam.find(mark)) >= 0:
                 line = self._lines + seam.count(b"\n", 0, offset) - self._rest.count(b"\n")
                 raise Iso20022Error("doctype", "", line, "a document type declaration is not allowed")
+        if self._strict and b"<![CDATA[" in seam:
+            raise Iso20022Error("cdata", "", 0, "a CDATA section is not allowed here")
         if b"http://www.w3.org/2001/XInclude" in seam:
             raise Iso20022Error("xinclude", "", 0, "XInclude is not allowed")
         self._namespaces += chunk.count(b"xmlns")
@@ -297,8 +327,6 @@ class _Guard:
             raise Iso20022Error(
                 "too_many_namespaces", "", 0, f"more than {self._limits.namespaces} namespace declarations"
             )
-        # xsi:nil and xsi:type are looked for where comments are: both need a second look at the tree.
-        self.hidden = self.hidden or b"<!--" in seam or b"<?" in seam[5:] or b"XMLSchema-instance" in seam
         self._lines += chunk.count(b"\n")
         self._rest = chunk[-_OVERLAP:]
 
@@ -318,7 +346,8 @@ def _document_namespace(head: bytes) -> str:
         parser.feed(head)
     except etree.XMLSyntaxError as error:
         raise syntax_error(error) from None
-    for _, element in parser.read_events():
+    for _, found in parser.read_events():
+        element = cast(Any, found)
         if local_name(element) == "Document":
             return namespace_of(element)
     return ""

@@ -84,6 +84,11 @@ def register_layer(check: LayerCheck) -> LayerCheck:
     return check
 
 
+def registered_layers() -> tuple[LayerCheck, ...]:
+    """Return the layers that every validation calls after its own."""
+    return tuple(_registered)
+
+
 def validate(
     data: bytes,
     *,

@@ -164,7 +164,7 @@ class RuleCheck:
         for fault in faults:
             path = path_of(fault.element)
             line = line_of(fault.element)
-            if self._known is not None and path.startswith(self._known[0]):
+            if self._known is not None and f"{path}/".startswith(f"{self._known[0]}/"):
                 path = self._known[1] + path[len(self._known[0]) :]
                 line += self._line_offset
             severity = self._plan.severities.get(rule.code) or fault.severity or rule.severity
