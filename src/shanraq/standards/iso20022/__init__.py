@@ -5,8 +5,8 @@ from shanraq.standards import iso20022
 root = iso20022.parse(raw)                # Iso20022Error: code, path, line, reason
 identity = iso20022.identify(root)        # envelope, header, documents, versions
 definition = iso20022.definition("pacs.008.001.08")     # elements, occurrence, facets, XML schema
-report = iso20022.validate(raw)           # findings of all layers
-report = iso20022.validate_stream(file)   # the same for files of any length, in 40 MB
+report = iso20022.validate(raw, profile="kz")            # findings of all layers, under a usage profile
+report = iso20022.validate_stream(file)   # the same for files of any length, in 40 MB; rules as registered for parts
 """
 
 from shanraq.standards.iso20022.check import check_lexical, validate_schema
@@ -34,14 +34,21 @@ from shanraq.standards.iso20022.identify import (
 from shanraq.standards.iso20022.library import Library, definition, library
 from shanraq.standards.iso20022.parse import Limits, parse
 from shanraq.standards.iso20022.paths import path_of
+from shanraq.standards.iso20022.profiles import Profile, UnknownProfileError, load_profile, profile_names
+from shanraq.standards.iso20022.rules import Rule, RuleCheck, all_rules, check_rule_layers, check_rules, rule_layer
 from shanraq.standards.iso20022.schema import read_schema
+from shanraq.standards.iso20022.store import EarlierMessage, EarlierTransaction, MemoryStore, Store, record
 from shanraq.standards.iso20022.stream import PartRules, register_part_rules, validate_stream
 from shanraq.standards.iso20022.validate import Checked, Context, LayerCheck, Report, register_layer, validate
 
 __all__ = [
-    "AnyElement", "Attribute", "Checked", "Choice", "ComplexType", "Context", "Definition", "DefinitionError", "Element",
-    "Finding", "Header", "Identity", "Iso20022Error", "Layer", "LayerCheck", "Library", "Limits", "MessageId", "Part",
-    "PartRules", "Report", "Row", "Severity", "SimpleType", "canonical", "check_identity", "check_lexical", "cut_out",
-    "definition", "identify", "library", "parse", "path_of", "read_schema", "register_layer", "register_part_rules",
-    "validate", "validate_schema", "validate_stream",
+    "AnyElement", "Attribute", "Checked", "Choice", "ComplexType", "Context", "Definition", "DefinitionError",
+    "EarlierMessage", "EarlierTransaction", "Element", "Finding", "Header", "Identity", "Iso20022Error", "Layer",
+    "LayerCheck", "Library", "Limits", "MemoryStore", "MessageId", "Part", "PartRules", "Profile", "Report", "Row",
+    "Rule", "RuleCheck", "Severity", "SimpleType", "Store", "UnknownProfileError", "all_rules", "canonical",
+    "check_identity", "check_lexical", "check_rules", "cut_out", "definition", "identify", "library", "load_profile",
+    "parse", "path_of", "profile_names", "read_schema", "record", "register_layer", "register_part_rules",
+    "rule_layer", "validate", "validate_schema", "validate_stream",
 ]  # fmt: skip
+
+register_layer(check_rule_layers)
