@@ -21,7 +21,7 @@ PROGRAM = """
 import sys
 from shanraq.standards.iso20022 import validate_stream
 with open(sys.argv[1], "rb") as file:
-    report = validate_stream(file)
+    report = validate_stream(file, layers=())
 with open("/proc/self/status") as file:
     peak = next(int(line.split()[1]) for line in file if line.startswith("VmHWM"))
 print(report.message, report.valid, len(report.findings), peak // 1024)
@@ -41,7 +41,7 @@ def test_stream_finds_what_the_whole_finds(folder: str) -> None:
     different = []
     for name, data in files(folder):
         whole = iso20022.validate(data, definitions=library, layers=())
-        stream = iso20022.validate_stream(io.BytesIO(data), definitions=library)
+        stream = iso20022.validate_stream(io.BytesIO(data), definitions=library, layers=())
         if set(whole.findings) != set(stream.findings):
             different.append(name)
 
@@ -56,7 +56,7 @@ def test_error_far_inside_is_found_at_its_place() -> None:
 
     for broken in (wrong, comment):
         whole = iso20022.validate(broken, layers=())
-        stream = iso20022.validate_stream(io.BytesIO(broken))
+        stream = iso20022.validate_stream(io.BytesIO(broken), layers=())
 
         assert not whole.valid
         assert whole.findings[0] in stream.findings

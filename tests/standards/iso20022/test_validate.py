@@ -17,7 +17,7 @@ TX = "/Document/FIToFICstmrCdtTrf/CdtTrfTxInf"
 def found(text: str) -> list[tuple[str, str, str]]:
     """Return code, path and reason of each finding; a stream must find the same."""
     report = iso20022.validate(text.encode(), layers=())
-    stream = iso20022.validate_stream(io.BytesIO(text.encode()))
+    stream = iso20022.validate_stream(io.BytesIO(text.encode()), layers=())
     assert set(stream.findings) == set(report.findings)
     return [(finding.code, finding.path, finding.reason) for finding in report.findings]
 
@@ -90,7 +90,7 @@ def test_findings_are_bounded() -> None:
     report = iso20022.validate(text.encode(), layers=())
 
     assert len([finding for finding in report.findings if finding.layer is Layer.SCHEMA]) == 1001
-    assert len(iso20022.validate_stream(io.BytesIO(text.encode())).findings) == 1000
+    assert len(iso20022.validate_stream(io.BytesIO(text.encode()), layers=()).findings) == 1000
 
 
 def test_further_layers_see_documents_with_their_definitions() -> None:

@@ -218,12 +218,13 @@ def validate_stream(
     options: Mapping[str, Any] | None = None,
     store: Sequence[bytes] = (),
     limits: Limits = STREAM_LIMITS,
+    layers: Sequence[MakeRules] | None = None,
 ) -> Report:
     """Return what does not hold in a message that is read piece by piece: safety, lexical, schema, and registered PartRules.
 
     The parameters are those of `validate`, and so is the verdict of these layers; at most MAX_FINDINGS findings, in the order
-    they are met. Never raises for what the bytes say. Where layers are registered but no PartRules, the warning
-    `layers_left_out` says that they did not look.
+    they are met. `layers` stands in for the registered PartRules. Never raises for what the bytes say. Where layers are
+    registered but no PartRules, the warning `layers_left_out` says that they did not look.
     """
     known = definitions or library()
     stream: _Stream | None = None
@@ -235,10 +236,12 @@ def validate_stream(
         message = namespace.removeprefix(NAMESPACE_PREFIX)
         definition = known.find(message) if message != namespace else None
         moment = as_of or dt.datetime.now(dt.UTC)
-        rules = [make(profile, moment, dict(options or {}), store) for make in _registered]
+        rules = [
+            make(profile, moment, dict(options or {}), store) for make in (_registered if layers is None else layers)
+        ]
         stream = _Stream(definition, known, rules, limits, strict=(options or {}).get("policy") == "strict")
         root = _read(source, head, stream, limits)
-        if registered_layers() and not rules:
+        if layers is None and registered_layers() and not rules:
             words = "the message is long: only safety, numbers and schema were checked"
             stream.tell([Finding("layers_left_out", Severity.WARNING, Layer.CROSS, "", 0, words)])
         return _finish(root, stream, known, limits)
