@@ -54,10 +54,11 @@ def find_tags(data: bytes, name: bytes) -> Iterator[Tag]:
         after = offset + len(name)
         following = data[after : after + 1]
         if following in (b">", b"/", b" ", b"\t", b"\r", b"\n"):
-            opened = _OPENED.search(data, max(0, offset - _NAME_LONGEST), offset)
+            before = max(0, offset - _NAME_LONGEST)
+            opened = _OPENED.search(data[before:offset])
             if opened is not None:
                 end = data.find(b">", after) + 1 or len(data)
-                yield Tag(opened.start(), end, opened[2], bool(opened[1]))
+                yield Tag(before + opened.start(), end, opened[2], bool(opened[1]))
         offset = data.find(name, after)
 
 
