@@ -23,6 +23,7 @@ from shanraq.standards.iso8583.errors import Level
 
 if TYPE_CHECKING:
     from shanraq.standards.iso8583 import Codec
+    from shanraq.standards.iso20022 import Library
 
 T = TypeVar("T")
 
@@ -41,6 +42,8 @@ app: Final = App(
 simulate: Final = App(name="simulate", help="Run a payment system's simulator as a program of its own.")
 ledger: Final = App(name="ledger", help="Work with the ledger.")
 iso: Final = App(name="iso8583", help="Read, write and explain ISO 8583 messages; one a line on standard input.")
+iso20022_: Final = App(name="iso20022", help="Validate and explain ISO 20022 payment messages.")
+schemas_: Final = App(name="schemas", help="The message definitions at hand: those of the platform, and added ones.")
 terminals: Final = App(
     name="terminals", help="Terminals that speak ISO 8583 to `shanraq serve iso8583`: whose they are."
 )
@@ -49,6 +52,8 @@ app.command(simulate)
 app.command(ledger)
 app.command(operators)
 app.command(iso)
+app.command(iso20022_)
+iso20022_.command(schemas_)
 app.command(terminals)
 
 DataDir = Annotated[Path | None, Parameter(help="Where the embedded database, keys and journals lie.")]
@@ -744,3 +749,114 @@ def _progress() -> Progress:
 
 def _run(work: Coroutine[Any, Any, T]) -> T:
     return uvloop.run(work)
+
+
+Definitions = Annotated[
+    Path | None,
+    Parameter(help="The folder of added message definitions; `iso20022` in the data directory unless given."),
+]
+
+
+@iso20022_.command(name="validate")
+def validate_messages(
+    *files: Path,
+    profile: str = "iso",
+    as_of: str | None = None,
+    option: Annotated[
+        list[str] | None, Parameter(help="A setting of the profile, NAME=VALUE; may be repeated.")
+    ] = None,
+    store: Annotated[list[Path] | None, Parameter(help="A message processed before; repeated, oldest first.")] = None,
+    definitions: Definitions = None,
+) -> None:
+    """Validate messages; print each as one JSON object: {"file", "message", "valid", "findings"}. Ends with 1 if one is not.
+
+    Parameters
+    ----------
+    files
+        Files of one message each, with or without an envelope.
+    profile
+        Whose rules apply besides those of the standard.
+    as_of
+        The moment to judge dates by, such as 2026-11-23T06:00:00Z; now unless given.
+    """
+    from shanraq.ops.iso20022 import read_moment, read_option, validate_files
+
+    try:
+        moment = None if as_of is None else read_moment(as_of)
+        options = dict(read_option(each) for each in option or ())
+        before = [path.read_bytes() for path in store or ()]
+    except (ValueError, OSError) as error:
+        console.print(f"[bold red]error[/] {escape(str(error))}")
+        sys.exit(2)
+    right = True
+    for report in validate_files(
+        files, _definitions(definitions)[1], profile=profile, as_of=moment, options=options, store=before
+    ):
+        right = right and report["valid"]
+        sys.stdout.buffer.write(msgspec.json.encode(report) + b"\n")
+    sys.exit(0 if right else 1)
+
+
+@iso20022_.command(name="describe")
+def describe_message(file: Path, *, raw: bool = False, definitions: Definitions = None) -> None:
+    """Show a message for people: every element with its value and type. Values are masked.
+
+    Parameters
+    ----------
+    file
+        A file of one message.
+    raw
+        Show names, accounts and amounts as they are.
+    """
+    from shanraq.ops.iso20022 import describe_file
+
+    sys.exit(0 if describe_file(file, _definitions(definitions)[1], Console(highlight=False), raw=raw) else 1)
+
+
+@schemas_.command(name="list")
+def list_schemas(kind: str = "", *, definitions: Definitions = None) -> None:
+    """List the message versions there are definitions of.
+
+    Parameters
+    ----------
+    kind
+        Only those that begin so, such as pacs or pacs.008.
+    """
+    for message_id in _definitions(definitions)[1].ids():
+        if message_id.startswith(kind):
+            sys.stdout.write(f"{message_id}\n")
+
+
+@schemas_.command(name="add")
+def add_schemas_(*sources: Path, definitions: Definitions = None) -> None:
+    """Take in XML schemas, official or a bank's own; print what became of each as JSON. Ends with 1 if any was refused.
+
+    A schema has one global element and includes nothing; its namespace names the message its file is called after. A definition
+    that is there is never replaced by another content.
+
+    Parameters
+    ----------
+    sources
+        Files, folders or zip archives.
+    """
+    from shanraq.ops.iso20022 import add_schemas
+
+    folder, library = _definitions(definitions)
+    right = True
+    for told in add_schemas(sources, folder, library):
+        right = right and "code" not in told
+        sys.stdout.buffer.write(msgspec.json.encode(told) + b"\n")
+    sys.exit(0 if right else 1)
+
+
+def _definitions(folder: Path | None) -> tuple[Path, Library]:
+    from shanraq.core.settings import default_data_dir
+    from shanraq.ops.iso20022 import load_library
+    from shanraq.standards.iso20022 import DefinitionError
+
+    where = folder or default_data_dir() / "iso20022"
+    try:
+        return where, load_library(where)
+    except (DefinitionError, OSError) as error:
+        console.print(f"[bold red]error[/] {escape(str(error))}")
+        sys.exit(2)

@@ -4,8 +4,22 @@ from shanraq.standards import iso20022
 
 root = iso20022.parse(raw)                # Iso20022Error: code, path, line, reason
 identity = iso20022.identify(root)        # envelope, header, documents, versions
+definition = iso20022.definition("pacs.008.001.08")     # elements, occurrence, facets, XML schema
+report = iso20022.validate(raw)           # findings of all layers
+report = iso20022.validate_stream(file)   # the same for files of any length, in 40 MB
 """
 
+from shanraq.standards.iso20022.check import check_lexical, validate_schema
+from shanraq.standards.iso20022.definition import (
+    AnyElement,
+    Attribute,
+    Choice,
+    ComplexType,
+    Definition,
+    Element,
+    Row,
+    SimpleType,
+)
 from shanraq.standards.iso20022.errors import DefinitionError, Finding, Iso20022Error, Layer, Severity
 from shanraq.standards.iso20022.identify import (
     Header,
@@ -17,10 +31,17 @@ from shanraq.standards.iso20022.identify import (
     cut_out,
     identify,
 )
+from shanraq.standards.iso20022.library import Library, definition, library
 from shanraq.standards.iso20022.parse import Limits, parse
 from shanraq.standards.iso20022.paths import path_of
+from shanraq.standards.iso20022.schema import read_schema
+from shanraq.standards.iso20022.stream import PartRules, register_part_rules, validate_stream
+from shanraq.standards.iso20022.validate import Checked, Context, LayerCheck, Report, register_layer, validate
 
 __all__ = [
-    "DefinitionError", "Finding", "Header", "Identity", "Iso20022Error", "Layer", "Limits", "MessageId", "Part", "Severity",
-    "canonical", "check_identity", "cut_out", "identify", "parse", "path_of",
+    "AnyElement", "Attribute", "Checked", "Choice", "ComplexType", "Context", "Definition", "DefinitionError", "Element",
+    "Finding", "Header", "Identity", "Iso20022Error", "Layer", "LayerCheck", "Library", "Limits", "MessageId", "Part",
+    "PartRules", "Report", "Row", "Severity", "SimpleType", "canonical", "check_identity", "check_lexical", "cut_out",
+    "definition", "identify", "library", "parse", "path_of", "read_schema", "register_layer", "register_part_rules",
+    "validate", "validate_schema", "validate_stream",
 ]  # fmt: skip

@@ -8,8 +8,9 @@ JSON (format, notice, definitions) and one line a type, each type after those it
 ["q", name, [particle, ...]]                     a sequence
 ["c", name, [particle, ...]]                     a choice
 
-A particle is [element, type], [element, type, min] or [element, type, min, max] with max -1 for unbounded, ["|", [particle, ...]]
-for a choice inside of a sequence, or ["*", namespace, how it is processed] for one foreign element. Types are numbers of lines.
+A particle is [element, type], [element, type, min] or [element, type, min, max] with max -1 for unbounded,
+["|", [particle, ...]] for a choice inside of a sequence, or ["*", namespace, process] for one foreign element, process being
+lax or skip. Types are numbers of lines.
 """
 
 from __future__ import annotations
@@ -59,6 +60,11 @@ class SimpleType:
     def external(self) -> bool:
         """Tell whether the codes are in an external code set of this name, not in the schema."""
         return self.name.startswith("External") and self.name.endswith("Code")
+
+
+def ordered(facets: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
+    """Return facets in one order, so that equal types are written equally; enumerations and patterns keep theirs."""
+    return tuple(sorted(facets, key=lambda facet: facet[0]))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -131,7 +137,8 @@ Type = SimpleType | ComplexType
 class Row:
     """One place of a message: its path, how often it occurs in its parent, and what stands there.
 
-    Attributes have `/@Ccy` behind their element, an open slot has `/*any*` and no type. `in_choice` tells one branch of a choice.
+    Attributes have `/@Ccy` behind their element, an open slot has `/*any*` and no type. `in_choice` tells a branch of a
+    choice.
     """
 
     path: str
@@ -195,11 +202,11 @@ class Definition:
 
         `parts` become one more global element, `Parts`, that holds any number of each: to validate them apart from the message.
         """
-        lines = [
+        head = (
             f'<xs:schema xmlns="{self.namespace}" xmlns:xs="http://www.w3.org/2001/XMLSchema" elementFormDefault="qualified" '
-            f'targetNamespace="{self.namespace}">',
-            f'<xs:element name="{self.root.name}" type="{_reference(self.root.type)}"/>',
-        ]
+            f'targetNamespace="{self.namespace}">'
+        )
+        lines = [head, f'<xs:element name="{self.root.name}" type="{_reference(self.root.type)}"/>']
         if chosen := tuple(parts):
             lines.append('<xs:element name="Parts"><xs:complexType><xs:choice minOccurs="0" maxOccurs="unbounded">')
             lines += [f'<xs:element name="{part.name}" type="{_reference(part.type)}"/>' for part in chosen]
@@ -298,7 +305,7 @@ class Collection:
 
         match row:
             case ["s", name, base, facets]:
-                return SimpleType(name, base, tuple((facet, value) for facet, value in facets))
+                return SimpleType(name, base, ordered((facet, value) for facet, value in facets))
             case ["v", name, value, attributes]:
                 return ComplexType(
                     name,

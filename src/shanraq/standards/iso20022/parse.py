@@ -14,7 +14,7 @@ from typing import Any, Final, cast
 from lxml import etree
 
 from shanraq.standards.iso20022.errors import Iso20022Error
-from shanraq.standards.iso20022.paths import line_of, path_of
+from shanraq.standards.iso20022.paths import PathOf, line_of, path_of
 
 XSI: Final = "http://www.w3.org/2001/XMLSchema-instance"
 _XINCLUDE: Final = b"http://www.w3.org/2001/XInclude"
@@ -54,8 +54,8 @@ def parse(data: bytes, *, limits: Limits = DEFAULT_LIMITS, strict: bool = False)
         root = etree.fromstring(data, make_parser())
     except etree.XMLSyntaxError as error:
         raise syntax_error(error) from None
-    _check_bounds(root, limits)
-    _check_tree(root, limits, strict=strict)
+    check_bounds(root, limits)
+    check_tree(root, limits, strict=strict)
     return root
 
 
@@ -148,7 +148,8 @@ _SYNTAX: Final = {
 }
 
 
-def _check_bounds(root: etree._Element, limits: Limits) -> None:
+def check_bounds(root: etree._Element, limits: Limits) -> None:
+    """Refuse a tree that is deeper or wider than the limits; raise Iso20022Error."""
     deep = _nodes(root.getroottree(), "/*" * (limits.depth + 1))
     if deep:
         raise Iso20022Error("too_deep", "", line_of(deep[0]), f"nested deeper than {limits.depth} levels")
@@ -160,7 +161,11 @@ def _check_bounds(root: etree._Element, limits: Limits) -> None:
         )
 
 
-def _check_tree(root: etree._Element, limits: Limits, *, strict: bool) -> None:
+def check_tree(root: etree._Element, limits: Limits, *, strict: bool, path: PathOf = path_of) -> None:
+    """Refuse comments and processing instructions in values, xsi:nil and xsi:type, and drop those between elements.
+
+    Raises Iso20022Error.
+    """
     hidden = _nodes(root.getroottree(), "//comment() | //processing-instruction()")
     if len(hidden) > limits.comments:
         raise Iso20022Error("too_many_comments", "", 0, f"more than {limits.comments} comments")
@@ -169,9 +174,9 @@ def _check_tree(root: etree._Element, limits: Limits, *, strict: bool) -> None:
         code = what.replace(" ", "_")
         parent = node.getparent()
         if parent is not None and _has_text(parent):
-            raise Iso20022Error(f"{code}_in_value", path_of(parent), line_of(node), f"a {what} splits the value")
+            raise Iso20022Error(f"{code}_in_value", path(parent), line_of(node), f"a {what} splits the value")
         if strict:
-            place = "" if parent is None else path_of(parent)
+            place = "" if parent is None else path(parent)
             raise Iso20022Error(code, place, line_of(node), f"a {what} is not allowed here")
     if hidden:
         etree.strip_tags(root, etree.Comment, etree.ProcessingInstruction)
@@ -179,7 +184,7 @@ def _check_tree(root: etree._Element, limits: Limits, *, strict: bool) -> None:
     which = "@xsi:*" if strict else "@xsi:nil or @xsi:type"
     for element in _nodes(root, f"(//*[{which}])[1]"):
         raise Iso20022Error(
-            "xsi_attribute", path_of(element), line_of(element), "an attribute of XMLSchema-instance is not allowed"
+            "xsi_attribute", path(element), line_of(element), "an attribute of XMLSchema-instance is not allowed"
         )
 
 

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Protocol
 
 from lxml import etree
+
+
+class PathOf(Protocol):
+    """Tell where an element stands."""
+
+    def __call__(self, element: etree._Element, /) -> str:
+        """Return the path of an element."""
+
 
 TOPS: Final = frozenset({"Document", "AppHdr"})
 

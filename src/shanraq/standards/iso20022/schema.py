@@ -20,6 +20,7 @@ from shanraq.standards.iso20022.definition import (
     Particle,
     SimpleType,
     Type,
+    ordered,
 )
 from shanraq.standards.iso20022.errors import DefinitionError, Iso20022Error
 from shanraq.standards.iso20022.identify import MESSAGE_ID, NAMESPACE_PREFIX, MessageId
@@ -34,6 +35,7 @@ _FACETS: Final = frozenset(
      "minInclusive", "maxInclusive", "minExclusive", "maxExclusive"}
 )  # fmt: skip
 _MAX_LEVELS: Final = 64
+_MAX_OCCURS: Final = 1000  # libxml2 unfolds bounded repetitions; the most there is in the standard is 50
 
 
 def read_schema(data: bytes) -> Definition:
@@ -128,7 +130,7 @@ class _Reader:
             if facet not in _FACETS:
                 raise DefinitionError("unsupported_schema", f"xs:{facet} in the type {name}")
             facets.append((facet, child.get("value", "")))
-        return SimpleType(name, base, tuple(facets))
+        return SimpleType(name, base, ordered(facets))
 
     def _complex(self, name: str, node: etree._Element) -> ComplexType:
         _only(node, "name")
@@ -202,12 +204,14 @@ def _single(node: etree._Element, name: str) -> etree._Element:
 def _only(node: etree._Element, *names: str) -> None:
     """Refuse attributes that would change what the schema says; the bounds 1 and 1 change nothing."""
     for name, value in node.attrib.items():
-        if name not in names and name != "id" and not (name in ("minOccurs", "maxOccurs") and value == "1"):
-            raise DefinitionError("unsupported_schema", f"line {node.sourceline}: the attribute {name}")
+        if str(name) not in names and name != "id" and not (name in ("minOccurs", "maxOccurs") and value == "1"):
+            raise DefinitionError("unsupported_schema", f"line {node.sourceline}: the attribute {name!s}")
 
 
 def _occurrence(node: etree._Element) -> tuple[int, int | None]:
     least, most = node.get("minOccurs", "1"), node.get("maxOccurs", "1")
     if not least.isdecimal() or not (most.isdecimal() or most == "unbounded"):
         raise DefinitionError("does_not_compile", f"line {node.sourceline}: an occurrence that is no number")
+    if most != "unbounded" and int(most) > _MAX_OCCURS:
+        raise DefinitionError("unsupported_schema", f"line {node.sourceline}: more than {_MAX_OCCURS} occurrences")
     return int(least), None if most == "unbounded" else int(most)
