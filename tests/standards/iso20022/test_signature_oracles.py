@@ -171,14 +171,14 @@ def test_we_verify_the_xades_of_signxml_in_a_profile_of_its_own() -> None:
         signature_algorithm="ecdsa-sha256", digest_algorithm="sha256", c14n_algorithm=Canonicalization.EXCLUSIVE.value
     )
     signed = etree.tostring(signer.sign(root, key=private_pem(who), cert=pem(who).decode(), key_info=info))
-    # It writes no transforms at its own references, so their form is inclusive.
-    in_scope = Canonicalization.INCLUSIVE
+    # It writes no transforms at its own references and means the form of SignedInfo.
+    implied = Canonicalization.EXCLUSIVE
     profile = Profile(
         "xades of signxml",
         (
             Reference(Target.MESSAGE),
-            Reference(Target.SIGNED_PROPERTIES, in_scope, written=False),
-            Reference(Target.KEY_INFO, in_scope, written=False),
+            Reference(Target.SIGNED_PROPERTIES, implied, written=False),
+            Reference(Target.KEY_INFO, implied, written=False),
         ),
         xades=True,
     )

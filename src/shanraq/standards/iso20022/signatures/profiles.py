@@ -40,7 +40,8 @@ class KeyNaming(Enum):
 class Reference:
     """One reference: what it means and the canonical form of it.
 
-    `written` tells whether a transform says the form. Without one it is inclusive C14N 1.0 (XML Signature 1.1, 4.4.3.2).
+    `written` tells whether a transform says the form. Without one it is inclusive C14N 1.0 by the standard (XML Signature 1.1,
+    4.4.3.2), but there are signers that mean the exclusive one.
     """
 
     target: Target
@@ -75,8 +76,6 @@ class Profile:
             raise ValueError("a profile signs the message, and nothing twice")
         if self.xades is not (Target.SIGNED_PROPERTIES in targets):
             raise ValueError("signed properties are signed, and exist, only with XAdES")
-        if any(not each.written and each.form is not Canonicalization.INCLUSIVE for each in self.references):
-            raise ValueError("where no transform says the form it is inclusive C14N 1.0")
 
     def within_document(self) -> Profile:
         """Return the same profile with the signature as the last child of Document, for messages without a header."""
