@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -40,7 +40,7 @@ from shanraq.standards.iso20022.signatures import (
     find_profile,
     sign,
 )
-from shanraq.standards.iso20022.signatures.algorithms import check_signature, decode_base64
+from shanraq.standards.iso20022.signatures.algorithms import check_key, check_signature, decode_base64
 from shanraq.standards.iso20022.signatures.body import canonicalize, is_canonical
 from tests.standards.iso20022.signing import (
     AS_OF,
@@ -926,3 +926,61 @@ def test_a_trust_list_that_is_none_is_refused_with_a_hint(text: bytes) -> None:
     with pytest.raises(signatures.TrustError) as refused:
         TrustStore.from_json(text, files.__getitem__)
     assert refused.value.hint
+
+
+# What is seldom seen
+
+
+def test_keys_of_other_kinds_and_small_exponents_are_refused() -> None:
+    small = rsa.generate_private_key(3, 2048).public_key()
+    for key in (small, ed448.Ed448PrivateKey.generate().public_key(), new_key("rsa-1024").public_key()):
+        with pytest.raises(signatures.WeakAlgorithmError):
+            check_key(key)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "code"),
+    [
+        ("<Fr>", "<Fr><Fr>", "unsafe_message"),
+        ("<CreDt>", "<\u0001CreDt>", "unsafe_message"),
+        ("<FIToFI", "<SplmtryData xml:lang='kk'></SplmtryData><FIToFI", "references"),
+        ("<BizMsgIdr>", "<BizMsgIdr Id='x'>", "signature_place"),
+        ("<Envelope>", '<Xchg xmlns="urn:iso:std:iso:20022:tech:xsd:head.002.001.01">', "unsafe_message"),
+    ],
+)
+def test_messages_that_are_none_are_refused(old: str, new: str, code: str) -> None:
+    data = swap(signed(), old, new)
+    assert refusal(data.replace(b"</Envelope>", b"</Xchg>") if "Xchg" in new else data) == code
+
+
+def test_a_message_of_the_first_generation_is_refused() -> None:
+    old = MESSAGE.replace(b"tech:xsd:pacs.008.001.08", b"xsd:pacs.008.001.01")
+    with pytest.raises(signatures.UnsafeMessageError):
+        signed(old)
+
+
+def test_a_key_that_cannot_be_read_is_told() -> None:
+    pem = issued().certificate.public_bytes(Encoding.PEM)
+    other = ed448.Ed448PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    for key in (b"nothing", other):
+        with pytest.raises(signatures.SigningError):
+            SoftwareSigner.from_pem(key, pem)
+
+
+def test_a_software_signer_does_not_show_its_key() -> None:
+    assert repr(signer_of()) == "SoftwareSigner('CN=signer p256,O=Bank', ECDSA_SHA256)"
+
+
+def test_a_signature_in_another_sgntr_is_refused() -> None:
+    data = signed().decode()
+    one = data[data.index("<ds:Signature ") : data.index("</Sgntr>")]
+    without = data.replace(one, "")
+    header = data[data.index("<AppHdr") : data.index("</AppHdr>") + len("</AppHdr>")]
+    in_document = without.replace("</FIToFI", f"<Sgntr>{one}</Sgntr></FIToFI")
+    no_header = data.replace(header, f"<Sgntr>{one}</Sgntr>")
+    foreign = data.replace("<Envelope>", '<Envelope xmlns:x="urn:x">').replace("Sgntr>", "x:Sgntr>")
+    foreign = foreign.replace("</xx:", "</x:")
+
+    assert refusal(in_document.encode()) == "signature_place"
+    assert refusal(no_header.encode(), sender=BANK) == "signature_place"
+    assert refusal(foreign.encode()) == "signature_place"

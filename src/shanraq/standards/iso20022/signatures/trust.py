@@ -1,9 +1,9 @@
 """Whom to believe: anchors, intermediates, revocation lists, and which certificate may sign for which sender.
 
 Only a certificate that the trust list names can sign: one that comes along in a message is compared with the list, never
-believed. Paths are built here and not by the verifier of `cryptography`, which takes neither Ed25519 nor says whether a
-certificate is expired, of the wrong usage or without a path; signatures of certificates and lists are checked by that
-library.
+believed. Paths are built here and not by the verifier of `cryptography`, which refuses authorities with Ed25519 keys and tells
+why it refuses in words only, not whether a certificate is expired, of the wrong usage or without a path. Signatures of
+certificates and lists are checked by that library.
 """
 
 from __future__ import annotations
