@@ -984,3 +984,51 @@ def test_a_signature_in_another_sgntr_is_refused() -> None:
     assert refusal(in_document.encode()) == "signature_place"
     assert refusal(no_header.encode(), sender=BANK) == "signature_place"
     assert refusal(foreign.encode()) == "signature_place"
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("<ds:CanonicalizationMethod ", "<ds:Other "),
+        ("<ds:SignatureMethod ", "<ds:Other "),
+        ("<ds:Transform ", "<ds:Other "),
+    ],
+)
+def test_elements_of_other_names_are_refused_though_they_are_signed(old: str, new: str) -> None:
+    def change(info: str) -> str:
+        closing = f"</{old[1:-1]}>"
+        assert closing in info
+        return info.replace(old, new, 1).replace(closing, "</ds:Other>", 1)
+
+    assert refusal(resigned(signed(), change)) in ("signature_format", "references")
+
+
+def test_a_signature_element_of_another_namespace_is_refused() -> None:
+    data = swap(signed(profile=ONE_REFERENCE), "<ds:Signature ", '<x:Signature xmlns:x="urn:x" ')
+    assert refusal(swap(data, "</ds:Signature>", "</x:Signature>"), profile=ONE_REFERENCE) == "signature_format"
+
+
+def test_an_id_that_is_no_name_is_refused() -> None:
+    data = resigned(signed(), lambda info: info.replace("#key-info-1", "#xpointer(id('a'))"))
+    assert refusal(swap(data, 'Id="key-info-1"', "Id=\"xpointer(id('a'))\"")) == "references"
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("</xades:SignedSignatureProperties>", "</xades:SignedSignatureProperties><xades:SignedSignatureProperties/>"),
+        ("SignedSignatureProperties>", "Other>"),
+    ],
+)
+def test_signed_properties_of_other_names_are_refused(old: str, new: str) -> None:
+    # Before their digest is looked at: a signer could have signed them.
+    data = signed(profile=XADES_BES).replace(old.encode(), new.encode())
+    assert refusal(data, profile=XADES_BES) == "signature_format"
+
+
+def test_a_signed_message_is_not_signed_again() -> None:
+    for profile in (SHANRAQ, SHANRAQ.within_document()):
+        with pytest.raises(signatures.SigningError):
+            signed(signed(), profile=profile)
+    with pytest.raises(signatures.SigningError):
+        signed(profile=RTP_LIKE)
