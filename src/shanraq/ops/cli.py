@@ -813,6 +813,115 @@ def describe_message(file: Path, *, raw: bool = False, definitions: Definitions 
     sys.exit(0 if describe_file(file, _definitions(definitions)[1], Console(highlight=False), raw=raw) else 1)
 
 
+@iso20022_.command(name="sign")
+def sign_message(
+    message: Path,
+    *,
+    key: Path,
+    certificate: Path,
+    profile: str = "shanraq-sig-1",
+    algorithm: str | None = None,
+    password_file: Path | None = None,
+    signed_at: str | None = None,
+    output: Path | None = None,
+) -> None:
+    """Sign a message; write it to standard output or a file. For the sandbox: a bank's key belongs in an HSM.
+
+    Parameters
+    ----------
+    message
+        A file of one message, not signed.
+    key
+        The private key, PKCS #8 in PEM: RSA, P-256, P-384 or Ed25519.
+    certificate
+        Its certificate in PEM.
+    profile
+        What is signed and how, see docs/iso20022-signatures.md.
+    algorithm
+        rsa-sha256, rsa-pss-sha256, ecdsa-sha256, ecdsa-sha384 or ed25519; the key's usual one unless given.
+    password_file
+        A file with the password of the key.
+    signed_at
+        SigningTime of XAdES, such as 2026-11-23T06:00:00Z; now unless given.
+    output
+        Where to write it.
+    """
+    from shanraq.ops.iso20022_signatures import sign_file
+
+    try:
+        signed = sign_file(
+            message,
+            key=key,
+            certificate=certificate,
+            profile=profile,
+            algorithm=algorithm,
+            password_file=password_file,
+            signed_at=signed_at,
+        )
+        if output is None:
+            sys.stdout.buffer.write(signed)
+        else:
+            output.write_bytes(signed)
+    except (ValueError, OSError) as error:
+        console.print(f"[bold red]error[/] {escape(str(error))}")
+        sys.exit(2)
+
+
+@iso20022_.command(name="verify")
+def verify_messages(
+    *files: Path,
+    trust: Path,
+    profile: str = "shanraq-sig-1",
+    as_of: str | None = None,
+    sender: str | None = None,
+    document: Path | None = None,
+) -> None:
+    """Verify signed messages; print each verdict as one JSON object. Ends with 1 if one is not good.
+
+    It does not know what was sent before: repetitions are for the platform to refuse.
+
+    Parameters
+    ----------
+    files
+        Files of one signed message each.
+    trust
+        The trust list, see docs/iso20022-signatures.md.
+    profile
+        What the sender has to have signed, and how.
+    as_of
+        The moment to judge certificates at, such as 2026-11-23T06:00:00Z; now unless given.
+    sender
+        Who sent messages without a header, such as bic:HSBKKZKX.
+    document
+        Where to write the Document that was verified; for one file.
+    """
+    from shanraq.ops.iso20022_signatures import (
+        load_trust,
+        read_as_of,
+        read_profile,
+        read_sender,
+        verify_file,
+        write_document,
+    )
+
+    right = True
+    try:
+        store, moment, wanted = load_trust(trust), read_as_of(as_of), read_profile(profile)
+        named = None if sender is None else read_sender(sender)
+        if document is not None and len(files) != 1:
+            raise ValueError("--document is for one file")
+        for file in files:
+            verdict, verified = verify_file(file, store, profile=wanted, as_of=moment, sender=named)
+            right = right and verified is not None
+            sys.stdout.buffer.write(msgspec.json.encode(verdict) + b"\n")
+            if document is not None and verified is not None:
+                write_document(verified, document)
+    except (ValueError, OSError) as error:
+        console.print(f"[bold red]error[/] {escape(str(error))}")
+        sys.exit(2)
+    sys.exit(0 if right else 1)
+
+
 @schemas_.command(name="list")
 def list_schemas(kind: str = "", *, definitions: Definitions = None) -> None:
     """List the message versions there are definitions of.
