@@ -1032,3 +1032,30 @@ def test_a_signed_message_is_not_signed_again() -> None:
             signed(signed(), profile=profile)
     with pytest.raises(signatures.SigningError):
         signed(profile=RTP_LIKE)
+
+
+def test_an_issuer_that_is_no_authority_ends_the_path_though_its_usage_says_so() -> None:
+    between = issue(new_key("p384"), name="between", issuer=authority(), key_usage=usage("key_cert_sign"))
+    who = issue(new_key("p256"), issuer=between)
+    trust = trust_in(who, intermediates=[between.certificate])
+    assert refusal(signed(who=who), trust=trust) == "certificate_path"
+
+
+def test_a_certificate_signed_with_a_weak_hash_ends_the_path() -> None:
+    who = issued()
+    weak = (
+        x509.CertificateBuilder(
+            authority().certificate.subject, who.certificate.subject, who.key.public_key(), serial_number=7
+        )
+        .not_valid_before(who.certificate.not_valid_before_utc)
+        .not_valid_after(who.certificate.not_valid_after_utc)
+        .add_extension(usage("digital_signature"), True)
+        .sign(authority().key, hashes.SHA224())
+    )
+    listed = Issued(weak, who.key)
+    assert refusal(signed(who=listed), trust=trust_in(listed)) == "weak_algorithm"
+
+
+def test_elements_within_values_of_the_signature_are_refused() -> None:
+    data = swap(signed(), "</ds:SignatureValue>", "<ds:Object></ds:Object></ds:SignatureValue>")
+    assert refusal(data) == "signature_format"
