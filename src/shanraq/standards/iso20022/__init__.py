@@ -31,6 +31,7 @@ from shanraq.standards.iso20022.identify import (
     cut_out,
     identify,
 )
+from shanraq.standards.iso20022.json_form import from_json, from_plain, to_json, to_plain
 from shanraq.standards.iso20022.library import Library, definition, library
 from shanraq.standards.iso20022.parse import Limits, parse
 from shanraq.standards.iso20022.paths import path_of
@@ -42,6 +43,6 @@ __all__ = [
     "AnyElement", "Attribute", "Checked", "Choice", "ComplexType", "Context", "Definition", "DefinitionError", "Element",
     "Finding", "Header", "Identity", "Iso20022Error", "Layer", "LayerCheck", "Library", "Limits", "MessageId", "Part",
     "PartRules", "Report", "Row", "Severity", "SimpleType", "canonical", "check_identity", "check_lexical", "cut_out",
-    "definition", "identify", "library", "parse", "path_of", "read_schema", "register_layer", "register_part_rules",
+    "definition", "from_json", "from_plain", "identify", "library", "parse", "path_of", "read_schema", "register_layer", "register_part_rules", "to_json", "to_plain",
     "validate", "validate_schema", "validate_stream",
 ]  # fmt: skip
