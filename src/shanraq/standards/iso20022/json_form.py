@@ -13,6 +13,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final, NoReturn
 
@@ -28,7 +29,7 @@ from shanraq.standards.iso20022.paths import local_name, namespace_of
 
 XML: Final = "xml"
 VALUE: Final = "value"
-_MAX_GAP: Final = 10_000
+_MAX_INDENT: Final = 64
 
 Plain = dict[str, Any]
 
@@ -36,7 +37,8 @@ Plain = dict[str, Any]
 def to_plain(document: etree._Element, definitions: Library | None = None) -> Plain:
     """Return the content of a Document or AppHdr as objects, lists and strings; raise Iso20022Error unless it is valid."""
     cut = cut_out(document)
-    return _plain(cut, _definition_of(cut, definitions).root.type)
+    content: Plain = _plain(cut, _definition_of(cut, definitions).root.type)
+    return content
 
 
 def from_plain(message_id: str, content: Mapping[str, Any], definitions: Library | None = None) -> etree._Element:
@@ -75,18 +77,18 @@ def from_json(data: bytes | str, definitions: Library | None = None) -> etree._E
     except Iso20022Error:
         raise
     except (ValueError, RecursionError):
-        _fail("not_json", "", "this is not JSON in UTF-8")
+        raise _error("not_json", "", "this is not JSON in UTF-8") from None
     if not isinstance(form, dict) or not isinstance(form.get("message"), str):
-        _fail("not_json", "", 'a message is an object with "message", such as "pacs.008.001.08"')
+        raise _error("not_json", "", 'a message is an object with "message", such as "pacs.008.001.08"')
     definition = (definitions or library()).definition(form["message"])
     root = definition.root.name
     if unknown := sorted(form.keys() - {"message", root, "layout"}):
-        _fail("unknown_element", f"/{unknown[0][:64]}", f"beside message only {root} and layout may stand")
+        raise _error("unknown_element", f"/{unknown[0][:64]}", f"beside message only {root} and layout may stand")
     if root not in form:
-        _fail("missing_element", "", f"missing: {root}")
+        raise _error("missing_element", "", f"missing: {root}")
     layout = form.get("layout", {})
     if not isinstance(layout, dict):
-        _fail("layout", "", "the layout is not an object")
+        raise _error("layout", "", "the layout is not an object")
     document = _Builder(definition, layout).document(form[root])
     _refuse(validate_schema(document, definitions))
     _write_layout(document, definition, layout)
@@ -140,14 +142,15 @@ class _Builder:
         self._definition = definition
         prefix = layout.get("prefix")
         if not (prefix is None or isinstance(prefix, str)):
-            _fail("layout", "", "a prefix is a string")
-        self._namespaces: dict[str | None, str] = {prefix or None: definition.namespace}
+            raise _error("layout", "", "a prefix is a string")
+        # lxml knows the default namespace as that of prefix None, its annotations do not.
+        self._namespaces: dict[Any, str] = {prefix or None: definition.namespace}
         attributes = layout.get("xsi", {})
         if not isinstance(attributes, dict) or not all(isinstance(each, str) for each in attributes.values()):
-            _fail("layout", "", "attributes of xsi are an object of strings")
+            raise _error("layout", "", "attributes of xsi are an object of strings")
         self._attributes = {name: attributes[name] for name in attributes if name in _XSI_ATTRIBUTES}
         if len(self._attributes) != len(attributes):
-            _fail("layout", "", f"of xsi only {', '.join(_XSI_ATTRIBUTES)} may stand here")
+            raise _error("layout", "", f"of xsi only {', '.join(_XSI_ATTRIBUTES)} may stand here")
         if attributes:
             self._namespaces["xsi"] = XSI
 
@@ -158,7 +161,7 @@ class _Builder:
             for name, text in self._attributes.items():
                 document.set(f"{{{XSI}}}{name}", text)
         except ValueError:
-            _fail("layout", "", "prefix or attribute cannot stand in XML")
+            raise _error("layout", "", "prefix or attribute cannot stand in XML") from None
         self._fill(document, root.type, content, f"/{root.name}")
         return document
 
@@ -167,7 +170,7 @@ class _Builder:
             _set(element, None, content, path)
             return
         if not isinstance(content, Mapping):
-            _fail("not_an_object", path, "an object is due here")
+            raise _error("not_an_object", path, "an object is due here")
         if kind.value is not None:
             self._fill_value(element, kind, content, path)
             return
@@ -176,7 +179,7 @@ class _Builder:
             return
         for name in content:
             if name not in kind.by_name:
-                _fail("unknown_element", f"{path}/{str(name)[:64]}", "this element is not allowed here")
+                raise _error("unknown_element", f"{path}/{str(name)[:64]}", "this element is not allowed here")
         for inner in kind.elements:
             if inner.name in content:
                 self._append(element, inner, content[inner.name], f"{path}/{inner.name}")
@@ -184,9 +187,9 @@ class _Builder:
     def _append(self, parent: etree._Element, inner: Element, content: object, path: str) -> None:
         single = inner.max_occurs == 1
         if single and isinstance(content, list | tuple):
-            _fail("repeated_element", path, "the element occurs once: its value is due, not a list")
+            raise _error("repeated_element", path, "the element occurs once: its value is due, not a list")
         if not single and not isinstance(content, list | tuple):
-            _fail("not_a_list", path, "the element may occur more than once: a list is due")
+            raise _error("not_a_list", path, "the element may occur more than once: a list is due")
         items = [content] if single else content
         assert isinstance(items, list | tuple)
         for number, item in enumerate(items, 1):
@@ -197,10 +200,10 @@ class _Builder:
         attributes = [each.name for each in kind.attributes]
         for name in content:
             if name != VALUE and name not in attributes:
-                _fail("unknown_attribute", f"{path}/@{str(name)[:64]}", "this attribute is not allowed here")
+                raise _error("unknown_attribute", f"{path}/@{str(name)[:64]}", "this attribute is not allowed here")
         for name in (VALUE, *attributes):
             if name not in content:
-                _fail("missing_attribute", path, f"missing: {name}")
+                raise _error("missing_attribute", path, f"missing: {name}")
         _set(element, None, content[VALUE], path)
         for name in attributes:
             _set(element, name, content[name], f"{path}/@{name}")
@@ -214,7 +217,7 @@ def _set(element: etree._Element, attribute: str | None, content: object, path: 
         else:
             element.set(attribute, text)
     except ValueError:
-        _fail("invalid_character", path, "a character that XML 1.0 does not allow")
+        raise _error("invalid_character", path, "a character that XML 1.0 does not allow") from None
 
 
 def _text(content: object, path: str) -> str:
@@ -229,18 +232,18 @@ def _text(content: object, path: str) -> str:
     if isinstance(content, dt.date):  # a datetime is a date
         return content.isoformat()
     if isinstance(content, float):
-        _fail("number", path, "a binary fraction is not exact: write the number as a string")
-    _fail("not_a_value", path, "a string is due here")
+        raise _error("number", path, "a binary fraction is not exact: write the number as a string")
+    raise _error("not_a_value", path, "a string is due here")
 
 
 def _foreign(content: Mapping[str, Any], path: str) -> etree._Element:
     text = content.get(XML)
     if set(content) != {XML} or not isinstance(text, str):
-        _fail("open_slot", path, 'one foreign element is due here, as {"xml": "<...>"}')
+        raise _error("open_slot", path, 'one foreign element is due here, as {"xml": "<...>"}')
     try:
         return parse(text.encode())
     except (Iso20022Error, UnicodeEncodeError):
-        _fail("open_slot", path, "this is not one well-formed element without document type")
+        raise _error("open_slot", path, "this is not one well-formed element without document type") from None
 
 
 def _object(pairs: list[tuple[str, Any]]) -> Plain:
@@ -248,38 +251,55 @@ def _object(pairs: list[tuple[str, Any]]) -> Plain:
     if len(found) != len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
-        _fail("duplicate_key", "", f"the name {twice[:64]!r} stands twice in one object")
+        raise _error("duplicate_key", "", f"the name {twice[:64]!r} stands twice in one object")
     return found
 
 
-def _refuse_number(text: str) -> NoReturn:
-    _fail("number", "", "a number with a point or an exponent is not exact everywhere: write it as a string")
+def _refuse_number(_text: str) -> NoReturn:
+    raise _error("number", "", "a number with a point or an exponent is not exact everywhere: write it as a string")
 
 
-def _fail(code: str, path: str, message: str) -> NoReturn:
-    raise Iso20022Error(code, path, 0, message)
+def _error(code: str, path: str, message: str) -> Iso20022Error:
+    return Iso20022Error(code, path, 0, message)
 
 
 # The layout: white space stands in gaps, one before each child of an element and one behind the last. Where all are a line
 # break and an indentation by depth, "indent" says it; "gaps" has those that are not, by their number in the message.
 _XSI_ATTRIBUTES: Final = ("schemaLocation", "noNamespaceSchemaLocation")
-_Gap = tuple[etree._Element, etree._Element | None, int]  # parent, the child before the gap, depth
+
+
+@dataclass(frozen=True, slots=True)
+class _Gap:
+    """The white space of an element behind `after`, or before its first child; `depth` is 0 in an element without any."""
+
+    parent: etree._Element
+    after: etree._Element | None
+    depth: int
+
+    @property
+    def text(self) -> str:
+        return (self.parent.text if self.after is None else self.after.tail) or ""
+
+    def write(self, text: str) -> None:
+        if self.after is None:
+            self.parent.text = text or None
+        else:
+            self.after.tail = text or None
+
+    def usual(self, indent: str | None) -> str:
+        return "" if indent is None or len(self.parent) == 0 else "\n" + indent * self.depth
 
 
 def _gaps(element: etree._Element, kind: SimpleType | ComplexType, depth: int = 0) -> Iterator[_Gap]:
     if isinstance(kind, SimpleType) or kind.value is not None:
         return
     children = list(element.iterchildren(tag=etree.Element))
-    yield element, None, depth + 1 if children else 0
+    yield _Gap(element, None, depth + 1)
     for child in children:
         inner = None if has_slot(kind) else kind.by_name.get(local_name(child))
         if inner is not None:
             yield from _gaps(child, inner.type, depth + 1)
-        yield element, child, depth if child is children[-1] else depth + 1
-
-
-def _usual(indent: str | None, depth: int, *, empty: bool) -> str:
-    return "" if indent is None or empty else "\n" + indent * depth
+        yield _Gap(element, child, depth if child is children[-1] else depth + 1)
 
 
 def _read_layout(document: etree._Element, definition: Definition) -> Plain:
@@ -290,16 +310,11 @@ def _read_layout(document: etree._Element, definition: Definition) -> Plain:
     if attributes:
         layout["xsi"] = attributes
     gaps = list(_gaps(document, definition.root.type))
-    texts = [(parent.text if child is None else child.tail) or "" for parent, child, _ in gaps]
-    first = texts[0] if texts else ""
+    first = gaps[0].text
     indent = first[1:] if first.startswith("\n") and not first[1:].strip(" \t") else None
     if indent is not None:
         layout["indent"] = indent
-    odd = {
-        str(number): text
-        for number, (text, (parent, _, depth)) in enumerate(zip(texts, gaps, strict=True))
-        if text != _usual(indent, depth, empty=len(parent) == 0)
-    }
+    odd = {str(number): gap.text for number, gap in enumerate(gaps) if gap.text != gap.usual(indent)}
     if odd:
         layout["gaps"] = odd
     return layout
@@ -308,21 +323,17 @@ def _read_layout(document: etree._Element, definition: Definition) -> Plain:
 def _write_layout(document: etree._Element, definition: Definition, layout: Mapping[str, Any]) -> None:
     indent, odd = layout.get("indent"), layout.get("gaps", {})
     if unknown := sorted(layout.keys() - {"prefix", "xsi", "indent", "gaps"}):
-        _fail("layout", "", f"{unknown[0][:64]!r} is not part of a layout")
-    if not (indent is None or (isinstance(indent, str) and not indent.strip(" \t"))):
-        _fail("layout", "", "an indentation is blanks and tabs")
+        raise _error("layout", "", f"{unknown[0][:64]!r} is not part of a layout")
+    if not (indent is None or (isinstance(indent, str) and len(indent) <= _MAX_INDENT and not indent.strip(" \t"))):
+        raise _error("layout", "", "an indentation is a few blanks and tabs")
     if not isinstance(odd, dict) or not all(_is_gap(text) for text in odd.values()):
-        _fail("layout", "", "gaps are white space by number")
+        raise _error("layout", "", "gaps are white space by number")
     gaps = list(_gaps(document, definition.root.type))
     if not odd.keys() <= {str(number) for number in range(len(gaps))}:
-        _fail("layout", "", "there are fewer gaps in the message than the layout names")
-    for number, (parent, child, depth) in enumerate(gaps):
-        text = odd.get(str(number), _usual(indent, depth, empty=len(parent) == 0))
-        if child is None:
-            parent.text = text or None
-        else:
-            child.tail = text or None
+        raise _error("layout", "", "there are fewer gaps in the message than the layout names")
+    for number, gap in enumerate(gaps):
+        gap.write(odd.get(str(number), gap.usual(indent)))
 
 
 def _is_gap(text: object) -> bool:
-    return isinstance(text, str) and len(text) <= _MAX_GAP and not text.strip(" \t\r\n")
+    return isinstance(text, str) and not text.strip(" \t\r\n")
