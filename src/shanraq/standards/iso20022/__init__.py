@@ -7,11 +7,13 @@ identity = iso20022.identify(root)        # envelope, header, documents, version
 definition = iso20022.definition("pacs.008.001.08")     # elements, occurrence, facets, XML schema
 report = iso20022.validate(raw)           # findings of all layers
 report = iso20022.validate_stream(file)   # the same for files of any length, in 40 MB
+converted = iso20022.convert(document, to="pacs.008.001.10")    # and what became of every value
 text = iso20022.to_json(document)         # and from_json, without loss: the digest is kept
 payment = iso20022.view(document)         # payment.CdtTrfTxInf[0].IntrBkSttlmAmt.value is a Decimal
 """
 
 from shanraq.standards.iso20022.check import check_lexical, validate_schema
+from shanraq.standards.iso20022.convert import ConversionError, Converted, Outcome, Trace, convert
 from shanraq.standards.iso20022.definition import (
     AnyElement,
     Attribute,
@@ -43,10 +45,10 @@ from shanraq.standards.iso20022.validate import Checked, Context, LayerCheck, Re
 from shanraq.standards.iso20022.view import Amount, View, view
 
 __all__ = [
-    "Amount", "AnyElement", "Attribute", "Checked", "Choice", "ComplexType", "Context", "Definition", "DefinitionError",
-    "Element", "Finding", "Header", "Identity", "Iso20022Error", "Layer", "LayerCheck", "Library", "Limits",
-    "MessageId", "Part", "PartRules", "Report", "Row", "Severity", "SimpleType", "View", "canonical", "check_identity",
-    "check_lexical", "cut_out", "definition", "from_json", "from_plain", "identify", "library", "parse", "path_of",
-    "read_schema", "register_layer", "register_part_rules", "to_json", "to_plain", "validate", "validate_schema",
-    "validate_stream", "view",
+    "Amount", "AnyElement", "Attribute", "Checked", "Choice", "ComplexType", "Context", "ConversionError", "Converted",
+    "Definition", "DefinitionError", "Element", "Finding", "Header", "Identity", "Iso20022Error", "Layer", "LayerCheck",
+    "Library", "Limits", "MessageId", "Outcome", "Part", "PartRules", "Report", "Row", "Severity", "SimpleType",
+    "Trace", "View", "canonical", "check_identity", "check_lexical", "convert", "cut_out", "definition", "from_json",
+    "from_plain", "identify", "library", "parse", "path_of", "read_schema", "register_layer", "register_part_rules",
+    "to_json", "to_plain", "validate", "validate_schema", "validate_stream", "view",
 ]  # fmt: skip

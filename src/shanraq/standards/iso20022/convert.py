@@ -12,6 +12,7 @@ version demands what the message does not say, a ConversionError names the place
 from __future__ import annotations
 
 import datetime as dt
+import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
@@ -28,7 +29,9 @@ from shanraq.standards.iso20022.json_form import foreign_xml, has_slot
 from shanraq.standards.iso20022.lexical import fits, longest
 from shanraq.standards.iso20022.library import Library, library
 from shanraq.standards.iso20022.paths import line_of, local_name, namespace_of
-from shanraq.standards.iso20022.renamings import REASONS, RENAMINGS, SHORTENED, WRAPPERS
+from shanraq.standards.iso20022.renamings import BRANCHES, REASONS, RENAMINGS, SHORTENED, WRAPPERS
+
+_DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
 
 
 class Outcome(StrEnum):
@@ -176,6 +179,8 @@ class _Conversion:
         elif has_slot(source) or has_slot(target):
             self._fill_slot(node, element, source, target, path)
         else:
+            if len(element) == 0 and (branch := _branch(target)) is not None:
+                _only(node, branch)  # an empty party stays one
             for child, inner, below in _children(element, source, path):
                 self._place(node, child, inner, (inner.name,), place.name, below)
 
@@ -193,17 +198,18 @@ class _Conversion:
             if own is not None:
                 child.traces[0][0].code = "not_a_code"
             return
-        for older, newer in _directions(names, parent):
-            if (found := _grow(node, newer)) is not None:
-                self._fill(found, element, place, path)
+        for renamed in _renamed(names, parent):
+            if (grown := _grow(node, renamed)) is not None:
+                self._fill(grown, element, place, path)
                 return
-        if names == ("Pty",) and not _wraps(kind):
+        branch = _branch(kind)
+        if names[0] in BRANCHES and _takes_any(place, kind):
             self._fill(node, element, place, path)  # Dbtr{Pty|Agt} was a party itself before
-        elif "Pty" in kind.by_name and kind.choice and _belongs(names[0], kind.by_name["Pty"]):
-            self._place(_only(node, kind.by_name["Pty"]), element, place, names, parent, path)
+        elif branch is not None and isinstance(branch.type, ComplexType) and names[0] in branch.type.by_name:
+            self._place(_only(node, branch), element, place, names, parent, path)
         elif len(names) == 1 and isinstance(place.type, ComplexType) and _renamed_inside(names[0], parent):
-            for child, inner, below in _children(element, place.type, path):
-                self._place(node, child, inner, (*names, inner.name), parent, below)
+            for inside, inner, below in _children(element, place.type, path):
+                self._place(node, inside, inner, (*names, inner.name), parent, below)
         else:
             self._drop(element, place.type, path, "no_place")
 
@@ -308,9 +314,7 @@ def values(element: etree._Element, kind: SimpleType | ComplexType, path: str) -
         yield from values(child, inner.type, below)
 
 
-def _children(
-    element: etree._Element, kind: ComplexType, path: str
-) -> Iterator[tuple[etree._Element, Element, str]]:
+def _children(element: etree._Element, kind: ComplexType, path: str) -> Iterator[tuple[etree._Element, Element, str]]:
     children = list(element.iterchildren(tag=etree.Element))
     many = Counter(local_name(child) for child in children)
     number: Counter[str] = Counter()
@@ -335,22 +339,23 @@ def _own_text(kind: ComplexType, name: str, text: str) -> Element | None:
     return own if fits(text, own.type) else None
 
 
-def _wraps(kind: ComplexType) -> bool:
-    return "Pty" in kind.by_name
+def _branch(kind: ComplexType) -> Element | None:
+    """Return the branch of a choice that was the whole element in earlier versions."""
+    return next((kind.by_name[name] for name in BRANCHES if kind.choice and name in kind.by_name), None)
 
 
-def _belongs(name: str, party: Element) -> bool:
-    return isinstance(party.type, ComplexType) and name in party.type.by_name
+def _takes_any(place: Element, kind: ComplexType) -> bool:
+    return isinstance(place.type, ComplexType) and bool(place.type.by_name.keys() & kind.by_name.keys())
 
 
-def _directions(names: tuple[str, ...], parent: str) -> Iterator[tuple[tuple[str, ...], tuple[str, ...]]]:
-    """Yield the renamings of a place, up and down."""
+def _renamed(names: tuple[str, ...], parent: str) -> Iterator[tuple[str, ...]]:
+    """Yield what a place is called in newer and in older versions."""
     for each in RENAMINGS:
         if each.within in ("", parent):
             if each.older == names:
-                yield each.older, each.newer
+                yield each.newer
             if each.newer == names:
-                yield each.newer, each.older
+                yield each.older
 
 
 def _renamed_inside(name: str, parent: str) -> bool:
@@ -394,6 +399,8 @@ def _adapt(text: str, name: str, kind: SimpleType) -> tuple[str | None, str]:
     moment = _moment(text)
     if kind.base == "date" and moment is not None and fits(text.strip()[:10], kind):
         return text.strip()[:10], "time_left_out"
+    if kind.base == "gYear" and _DATE.fullmatch(text.strip()):
+        return text.strip()[:4], "year_only"
     if kind.base == "dateTime" and moment is not None and moment.tzinfo is not None:
         utc = moment.astimezone(dt.UTC).isoformat().replace("+00:00", "Z")
         if fits(utc, kind):

@@ -28,6 +28,8 @@ def _renaming(older: str, newer: str, since: str = "", within: str = "") -> Rena
 RENAMINGS: Final = (
     _renaming("BIC", "BICFI", "pain.001.001.04 pacs.008.001.03 camt.053.001.03"),
     _renaming("BICOrBEI", "AnyBIC", "pain.001.001.04 pacs.008.001.03 camt.053.001.03"),
+    _renaming("BIC", "BICOrBEI", "pain.001.001.03 pacs.008.001.02", within="OrgId"),
+    _renaming("PrtryId", "Othr", "pain.001.001.03 pacs.008.001.02", within="OrgId"),
     _renaming("Pty", "Agt", "pacs.008.001.03", within="ChrgsInf"),
     _renaming("PrvsInstgAgt", "PrvsInstgAgt1", "pacs.008.001.07"),
     _renaming("PrvsInstgAgtAcct", "PrvsInstgAgt1Acct", "pacs.008.001.07"),
@@ -43,7 +45,10 @@ RENAMINGS: Final = (
 )
 
 # A value that became one branch of several is put into the first of these that takes it, and taken out of them again.
-WRAPPERS: Final = ("Cd", "Dt", "DtTm", "Amt", "Prtry", "Pty")
+WRAPPERS: Final = ("Cd", "Dt", "DtTm", "Amt", "Prtry", "Tp")
+
+# Elements that became one branch of a choice as a whole: a party (or agent), a mandate of a direct debit (or credit transfer).
+BRANCHES: Final = ("Pty", "DrctDbtMndt")
 
 # Texts for people, which may be shortened; a reference or an account that is cut off would be another one, and is dropped.
 SHORTENED: Final = frozenset(
@@ -62,6 +67,7 @@ REASONS: Final = MappingProxyType(
         "not_of_type": "the version does not take this value",
         "shortened": "the version takes a shorter text",
         "time_left_out": "the version takes a date without time",
+        "year_only": "the version takes a year only",
         "in_utc": "the version takes a moment in UTC only",
         "renamed": "the version has another name or place for it",
         "not_a_code": "the version does not have this code, and takes it as a text of one's own",
