@@ -121,6 +121,7 @@ class _Node:
     text: str | None = None
     attributes: dict[str, str] = field(default_factory=dict)
     foreign: etree._Element | None = None
+    hollow: bool = False  # it held something, and nothing of it is left
     traces: list[tuple[Trace, str]] = field(default_factory=list)  # with what goes behind the path: "", /@Ccy, /*any*
 
     @property
@@ -440,18 +441,15 @@ def _prune(node: _Node) -> str:
             child.drop("incomplete")
         elif most is not None and count[child.name] >= most:
             child.drop("too_many")
-        elif not (child.element.min_occurs == 0 and _became_empty(child)):
+        elif kind.choice or child.element.min_occurs or not child.hollow:
             count[child.name] += 1
             whole.append(child)
     node.children = whole
     for choice in [Choice(kind.elements)] if kind.choice else [p for p in kind.particles if isinstance(p, Choice)]:
         _choose(node, {each.name for each in choice.elements})
+    node.hollow = had and all(child.hollow for child in node.children)
     missing = _missing(node, kind, lacking)
-    return f"{node.name}/{missing}" if missing else ("" if node.children or not had or not kind.choice else node.name)
-
-
-def _became_empty(node: _Node) -> bool:
-    return _value_of(node.element.type) is None and not node.children and node.foreign is None
+    return f"{node.name}/{missing}" if missing else ""
 
 
 def _choose(node: _Node, names: set[str]) -> None:

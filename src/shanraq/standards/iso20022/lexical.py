@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import operator
 import re
+from decimal import Decimal
 from functools import cache
 from typing import Final
 
@@ -12,7 +14,7 @@ _ZONE: Final = r"(Z|[+-][0-9]{2}:[0-9]{2})?"
 _DATE: Final = r"-?[0-9]{4,}-[0-9]{2}-[0-9]{2}"
 _TIME: Final = r"[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?"
 _BASES: Final = {
-    "decimal": re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)"),
+    "decimal": re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)", re.ASCII),
     "boolean": re.compile(r"true|false|0|1"),
     "date": re.compile(_DATE + _ZONE),
     "dateTime": re.compile(f"{_DATE}T{_TIME}{_ZONE}"),
@@ -21,6 +23,13 @@ _BASES: Final = {
     "gYearMonth": re.compile(r"-?[0-9]{4,}-[0-9]{2}" + _ZONE),
     "base64Binary": re.compile(r"[A-Za-z0-9+/= \t\r\n]*"),
 }
+
+_LIMITS: Final = (
+    ("minInclusive", operator.ge),
+    ("maxInclusive", operator.le),
+    ("minExclusive", operator.gt),
+    ("maxExclusive", operator.lt),
+)
 
 
 def fits(text: str, kind: SimpleType) -> bool:
@@ -65,6 +74,9 @@ def _digits_fit(value: str, kind: SimpleType) -> bool:
     whole, _, fraction = value.lstrip("+-").partition(".")
     whole, fraction = whole.lstrip("0"), fraction.rstrip("0")
     total, decimals = kind.facet("totalDigits"), kind.facet("fractionDigits")
-    return (total is None or len(whole) + len(fraction) <= int(total)) and (
-        decimals is None or len(fraction) <= int(decimals)
-    )
+    if total is not None and len(whole) + len(fraction) > int(total):
+        return False
+    if decimals is not None and len(fraction) > int(decimals):
+        return False
+    number = Decimal(value)
+    return all(holds(number, Decimal(limit)) for name, holds in _LIMITS if (limit := kind.facet(name)) is not None)

@@ -46,7 +46,7 @@ class View:
     def __getattr__(self, name: str) -> Any:
         inner = self._kind.by_name.get(name)
         if inner is None:
-            known = ", ".join(self._kind.by_name) or "one foreign element, see `xml`"
+            known = ", ".join(each.name for each in self._kind.elements) or "one foreign element, see `xml`"
             raise AttributeError(f"{local_name(self._element)} has no {name}, only {known}")
         found = [
             _value(child, inner) for child in self._element.iterchildren(f"{{{namespace_of(self._element)}}}{name}")
