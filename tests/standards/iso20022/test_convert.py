@@ -127,8 +127,18 @@ def test_what_is_left_without_a_mandatory_part_goes_with_it() -> None:
 
     path = "/Document/FIToFICstmrCdtTrf/CdtTrfTxInf/Cdtr/Id/OrgId"
     assert told(converted, "incomplete") == [("dropped", f"{path}/Othr[1]/Issr", "")]
+    assert [each.lacking for each in converted.losses] == ["", "Othr/Id"]
     assert ("kept", f"{path}/Othr[2]/Id") not in [(each.outcome, each.path) for each in converted.traces]
     assert next(each for each in converted.traces if each.path == f"{path}/Othr[2]/Id").target == f"{path}/Othr/Id"
+
+
+def test_a_date_that_stood_for_a_year_becomes_one() -> None:
+    record = {"Prd": {"Yr": "2026-01-01"}}
+    before = transfer(Tax={"Rcrd": [record]})
+
+    converted = convert("pacs.008.001.08", before, "pacs.008.001.12")
+
+    assert [(each.code, each.new_value) for each in converted.losses] == [("year_only", "2026")]
 
 
 def test_more_than_the_version_takes_is_dropped() -> None:
@@ -191,7 +201,7 @@ def test_refusals() -> None:
         iso20022.convert(document, to="pain.001.001.10")
 
     assert other.value.code == "another_message"
-    assert invalid.value.path == f"{TX_PATH}/Amt/InstdAmt"
+    assert (invalid.value.code, invalid.value.path) == ("too_small", f"{TX_PATH}/Amt/InstdAmt")
 
 
 def test_the_input_is_left_as_it_is() -> None:

@@ -48,7 +48,8 @@ class Trace:
     """What became of one value of the input.
 
     `path` is its place there, `target` that in the output, "" when dropped; attributes have /@Ccy behind their element, an
-    open slot is one value at /*any*. `code` and `reason` say why, "" when kept. `value` is left out of the representation.
+    open slot is one value at /*any*. `code` and `reason` say why, "" when kept; `lacking` is what an element would have lacked
+    that was dropped as `incomplete`. Values are left out of the representation.
     """
 
     outcome: Outcome
@@ -57,6 +58,7 @@ class Trace:
     code: str
     value: str = field(repr=False)
     new_value: str = field(repr=False)
+    lacking: str = ""
 
     @property
     def reason(self) -> str:
@@ -128,13 +130,14 @@ class _Node:
     def name(self) -> str:
         return self.element.name
 
-    def drop(self, code: str) -> None:
+    def drop(self, code: str, lacking: str = "") -> None:
         """Tell of all values below that they are dropped; the first reason stays."""
         for trace, _ in self.traces:
             trace.outcome, trace.target, trace.code, trace.new_value = Outcome.DROPPED, "", code, ""
+            trace.lacking = lacking
         self.traces.clear()
         for child in self.children:
-            child.drop(code)
+            child.drop(code, lacking)
 
 
 class _Conversion:
@@ -438,7 +441,7 @@ def _prune(node: _Node) -> str:
         most = child.element.max_occurs
         if missing:
             lacking.setdefault(child.name, missing)
-            child.drop("incomplete")
+            child.drop("incomplete", missing)
         elif most is not None and count[child.name] >= most:
             child.drop("too_many")
         elif kind.choice or child.element.min_occurs or not child.hollow:
