@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeVar
 
@@ -967,5 +967,76 @@ def _definitions(folder: Path | None) -> tuple[Path, Library]:
     try:
         return where, load_library(where)
     except (DefinitionError, OSError) as error:
+        console.print(f"[bold red]error[/] {escape(str(error))}")
+        sys.exit(2)
+
+
+@iso20022_.command(name="convert")
+def convert_message_(
+    file: Path, *, to: str, raw: bool = False, lossless: bool = False, definitions: Definitions = None
+) -> None:
+    """Print a message in another version; tell on standard error, as JSON, what of it was moved, changed or dropped.
+
+    Ends with 2 when the version demands what the message does not say.
+
+    Parameters
+    ----------
+    file
+        A file of one message, with or without an envelope.
+    to
+        The version, such as pacs.008.001.10.
+    raw
+        Show the values in the report.
+    lossless
+        Print nothing and end with 1 when a value would be changed or dropped.
+    """
+    from shanraq.ops.iso20022_convert import convert_message, report
+
+    library = _definitions(definitions)[1]
+    message, converted = _told(lambda: convert_message(file.read_bytes(), to, library))
+    sys.stderr.buffer.write(msgspec.json.encode(report(str(file), converted, raw=raw)) + b"\n")
+    if lossless and converted.losses:
+        sys.exit(1)
+    sys.stdout.buffer.write(message)
+
+
+@iso20022_.command(name="to-json")
+def message_to_json_(file: Path, *, definitions: Definitions = None) -> None:
+    """Print a message as JSON without loss, header and document one a line.
+
+    Parameters
+    ----------
+    file
+        A file of one message, with or without an envelope.
+    """
+    from shanraq.ops.iso20022_convert import message_to_json
+
+    library = _definitions(definitions)[1]
+    for line in _told(lambda: message_to_json(file.read_bytes(), library)):
+        sys.stdout.buffer.write(line + b"\n")
+
+
+@iso20022_.command(name="from-json")
+def message_from_json_(file: Path, *, definitions: Definitions = None) -> None:
+    """Print the XML of a message in JSON; header and document of two lines come inside of an Envelope.
+
+    Parameters
+    ----------
+    file
+        A file of one JSON object a line, as to-json prints them.
+    """
+    from shanraq.ops.iso20022_convert import message_from_json
+
+    library = _definitions(definitions)[1]
+    sys.stdout.buffer.write(_told(lambda: message_from_json(file.read_bytes().splitlines(), library)))
+
+
+def _told(work: Callable[[], T]) -> T:
+    """Return what work returns; tell of a message that cannot be read, and end with 2."""
+    from shanraq.standards.iso20022 import Iso20022Error
+
+    try:
+        return work()
+    except (Iso20022Error, OSError) as error:
         console.print(f"[bold red]error[/] {escape(str(error))}")
         sys.exit(2)

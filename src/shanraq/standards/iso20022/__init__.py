@@ -7,9 +7,13 @@ identity = iso20022.identify(root)        # envelope, header, documents, version
 definition = iso20022.definition("pacs.008.001.08")     # elements, occurrence, facets, XML schema
 report = iso20022.validate(raw, profile="kz")            # findings of all layers, under a usage profile
 report = iso20022.validate_stream(file)   # the same for files of any length, in 40 MB; rules as registered for parts
+converted = iso20022.convert(document, to="pacs.008.001.10")    # and what became of every value
+text = iso20022.to_json(document)         # and from_json, without loss: the digest is kept
+payment = iso20022.view(document)         # payment.CdtTrfTxInf[0].IntrBkSttlmAmt.value is a Decimal
 """
 
 from shanraq.standards.iso20022.check import check_lexical, validate_schema
+from shanraq.standards.iso20022.convert import ConversionError, Converted, Outcome, Trace, convert
 from shanraq.standards.iso20022.definition import (
     AnyElement,
     Attribute,
@@ -31,6 +35,7 @@ from shanraq.standards.iso20022.identify import (
     cut_out,
     identify,
 )
+from shanraq.standards.iso20022.json_form import from_json, from_plain, to_json, to_plain
 from shanraq.standards.iso20022.library import Library, definition, library
 from shanraq.standards.iso20022.parse import Limits, parse
 from shanraq.standards.iso20022.paths import path_of
@@ -40,15 +45,18 @@ from shanraq.standards.iso20022.schema import read_schema
 from shanraq.standards.iso20022.store import EarlierMessage, EarlierTransaction, MemoryStore, Store, record
 from shanraq.standards.iso20022.stream import PartRules, register_part_rules, validate_stream
 from shanraq.standards.iso20022.validate import Checked, Context, LayerCheck, Report, register_layer, validate
+from shanraq.standards.iso20022.view import Amount, View, view
 
 __all__ = [
-    "AnyElement", "Attribute", "Checked", "Choice", "ComplexType", "Context", "Definition", "DefinitionError",
-    "EarlierMessage", "EarlierTransaction", "Element", "Finding", "Header", "Identity", "Iso20022Error", "Layer",
-    "LayerCheck", "Library", "Limits", "MemoryStore", "MessageId", "Part", "PartRules", "Profile", "Report", "Row",
-    "Rule", "RuleCheck", "Severity", "SimpleType", "Store", "UnknownProfileError", "all_rules", "canonical",
-    "check_identity", "check_lexical", "check_rules", "cut_out", "definition", "identify", "library", "load_profile",
-    "parse", "path_of", "profile_names", "read_schema", "record", "register_layer", "register_part_rules",
-    "rule_layer", "validate", "validate_schema", "validate_stream",
+    "Amount", "AnyElement", "Attribute", "Checked", "Choice", "ComplexType", "Context", "ConversionError",
+    "Converted", "Definition", "DefinitionError", "EarlierMessage", "EarlierTransaction", "Element", "Finding",
+    "Header", "Identity", "Iso20022Error", "Layer", "LayerCheck", "Library", "Limits", "MemoryStore", "MessageId",
+    "Outcome", "Part", "PartRules", "Profile", "Report", "Row", "Rule", "RuleCheck", "Severity", "SimpleType",
+    "Store", "Trace", "UnknownProfileError", "View", "all_rules", "canonical", "check_identity", "check_lexical",
+    "check_rules", "convert", "cut_out", "definition", "from_json", "from_plain", "identify", "library",
+    "load_profile", "parse", "path_of", "profile_names", "read_schema", "record", "register_layer",
+    "register_part_rules", "rule_layer", "to_json", "to_plain", "validate", "validate_schema", "validate_stream",
+    "view",
 ]  # fmt: skip
 
 register_layer(check_rule_layers)
