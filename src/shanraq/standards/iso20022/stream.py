@@ -37,6 +37,9 @@ PARTS: Final = frozenset(
 STREAM_LIMITS: Final = Limits(size_bytes=4 * 1024**3, elements=1_000_000, namespaces=1_000_000)
 _CHUNK_BYTES: Final = 64 * 1024
 _BATCH: Final = 100
+_KEPT_BYTES: Final = 256 * 1024 * 1024  # how much may be read before the first part ends
+_KEPT_CHARACTERS: Final = 32 * 1024 * 1024  # of what is not taken out of the tree
+_LOOK_EVERY: Final = 16  # chunks
 _HEAD_BYTES: Final = 128 * 1024
 _OVERLAP: Final = 64
 
@@ -91,6 +94,7 @@ class _Stream:
         self.rules = rules
         self._limits = limits
         self.strict = strict
+        self.top: etree._Element | None = None
         self._parts = {} if definition is None else dict(_find_parts(definition))
         self._rows: dict[str, _Row] = {}
         self._numbers: dict[etree._Element, int] = {}
@@ -104,6 +108,9 @@ class _Stream:
         return sorted({f"{{{self._definition.namespace}}}{element.name}" for element in self._parts.values()})
 
     def end(self, element: etree._Element) -> None:
+        """Take note of a part that has just ended, and take the one before it out."""
+        if self.top is None:
+            self.top = element.getroottree().getroot()
         parent = element.getparent()
         names = _names(element)
         part = None if names is None else self._parts.get(names)
@@ -260,6 +267,7 @@ def _read(source: BinaryIO, head: bytes, stream: _Stream, limits: Limits) -> etr
             parser.feed(chunk)
             for _, element in parser.read_events():
                 stream.end(cast(Any, element))
+            guard.look_at_tree(stream.top)
         root = parser.close()
     except etree.XMLSyntaxError as error:
         raise syntax_error(error) from None
@@ -306,6 +314,7 @@ class _Guard:
         self._namespaces = 0
         self._lines = 1
         self._rest = b""
+        self._chunks = 0
 
     def look(self, chunk: bytes) -> None:
         if not self._size:
@@ -329,6 +338,21 @@ class _Guard:
             )
         self._lines += chunk.count(b"\n")
         self._rest = chunk[-_OVERLAP:]
+
+    def look_at_tree(self, top: etree._Element | None) -> None:
+        """Refuse a message that grows without parts that could be taken out: it would fill the memory."""
+        self._chunks += 1
+        if top is None:
+            grown = self._size > _KEPT_BYTES
+        elif self._chunks % _LOOK_EVERY == 0:
+            elements = float(cast(float, top.xpath("count(descendant::*)")))
+            grown = elements > self._limits.elements or (
+                float(cast(float, top.xpath("string-length(.)"))) > _KEPT_CHARACTERS
+            )
+        else:
+            return
+        if grown:
+            raise Iso20022Error("too_large", "", 0, "too much stands outside of the parts that repeat")
 
 
 def _chunks(source: BinaryIO, head: bytes) -> Iterator[bytes]:
