@@ -163,6 +163,33 @@ def test_a_code_the_version_does_not_have_becomes_a_text() -> None:
     assert converted.losses == ()
 
 
+def test_a_party_becomes_a_branch_and_comes_back() -> None:
+    details = {"AmtDtls": {"TxAmt": {"Amt": {"value": "1", "Ccy": "KZT"}}}, "RltdPties": {"Dbtr": {"Nm": "A"}}}
+    entry = {
+        "Amt": {"value": "1", "Ccy": "KZT"}, "CdtDbtInd": "DBIT", "Sts": "BOOK", "BkTxCd": {},
+        "NtryDtls": [{"TxDtls": [details]}],
+    }  # fmt: skip
+    balance = {
+        "Tp": {"CdOrPrtry": {"Cd": "CLBD"}}, "Amt": {"value": "1", "Ccy": "KZT"}, "CdtDbtInd": "CRDT",
+        "Dt": {"Dt": "2026-11-23"},
+    }  # fmt: skip
+    statement = {
+        "Id": "S1", "CreDtTm": "2026-11-23T06:00:00Z", "Acct": {"Id": {"IBAN": "KZ86125KZT5004100100"}},
+        "Bal": [balance], "Ntry": [entry],
+    }  # fmt: skip
+    before = {"BkToCstmrStmt": {"GrpHdr": {"MsgId": "M1", "CreDtTm": "2026-11-23T06:00:00Z"}, "Stmt": [statement]}}
+
+    up = convert("camt.053.001.02", before, "camt.053.001.08")
+    down = iso20022.convert(up.document, to="camt.053.001.02")
+
+    assert [target.rpartition("Ntry/")[2] for _, _, target in told(up, "renamed")] == [
+        "Sts/Cd",
+        "NtryDtls/TxDtls/RltdPties/Dbtr/Pty/Nm",
+    ]
+    assert up.losses == down.losses == ()
+    assert iso20022.to_plain(down.document) == before
+
+
 def test_a_header_says_its_moment_in_utc() -> None:
     side = {"FIId": {"FinInstnId": {"BICFI": "NBRKKZKX"}}}
     header = {

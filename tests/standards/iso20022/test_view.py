@@ -60,6 +60,13 @@ def test_a_value_of_another_type_is_refused() -> None:
             _ = iso20022.view(document).PmtInf[0].CdtTrfTxInf[0].Amt.InstdAmt
 
 
+def test_a_date_may_have_a_zone() -> None:
+    place = "CstmrCdtTrfInitn.PmtInf.0.ReqdExctnDt"
+    message = iso20022.view(iso20022.from_plain("pain.001.001.09", change(place, {"Dt": "2026-11-23+05:00"})))
+
+    assert message.PmtInf[0].ReqdExctnDt.Dt == dt.date(2026, 11, 23)
+
+
 def test_an_open_slot_is_xml() -> None:
     envelope = {"Envlp": {"xml": '<a xmlns="urn:x"><b/></a>'}}
     message = iso20022.view(iso20022.from_plain("pain.001.001.09", change("CstmrCdtTrfInitn.SplmtryData", [envelope])))

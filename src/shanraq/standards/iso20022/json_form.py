@@ -151,8 +151,6 @@ class _Builder:
         self._attributes = {name: attributes[name] for name in attributes if name in _XSI_ATTRIBUTES}
         if len(self._attributes) != len(attributes):
             raise _error("layout", "", f"of xsi only {', '.join(_XSI_ATTRIBUTES)} may stand here")
-        if attributes:
-            self._namespaces["xsi"] = XSI
 
     def document(self, content: object) -> etree._Element:
         root = self._definition.root
