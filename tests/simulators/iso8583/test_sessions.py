@@ -11,7 +11,7 @@ from typing import Literal
 
 import pytest
 
-from shanraq.simulators.iso8583 import HostConfiguration, HostMac, Iso8583Host, Standing, server_tls, simulator
+from shanraq.simulators.iso8583 import HostConfiguration, HostMac, Iso8583Host, Standing, server_tls
 from shanraq.standards.iso8583 import Message
 from shanraq.standards.iso8583.security import MacAlgorithm, compute_mac, mac_input
 from tests.certificates import certificate
@@ -124,12 +124,12 @@ async def test_a_stream_that_cannot_be_followed_is_cut() -> None:
 
 
 async def test_a_mistake_of_the_hosts_own_is_no_answer_and_tells_nothing(
-    host: Iso8583Host, acquirer: Acquirer, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    host: Iso8583Host, acquirer: Acquirer, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    def stumble(*_: object) -> None:
+    def stumble(_: Message) -> bool:
         raise RuntimeError("4000000000000002")
 
-    monkeypatch.setattr(host, "_take_financial", stumble)
+    host.fail_next("slow", stumble)
     acquirer.tell(acquirer.purchase(1))
 
     assert await acquirer.is_silent()
@@ -148,18 +148,18 @@ async def test_an_address_that_is_taken_is_refused_and_the_journal_left(host: Is
     await other.stop()
 
 
-async def test_old_answers_are_written_anew(
-    host: Iso8583Host, acquirer: Acquirer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(simulator, "_KEPT_ANSWERS", 2)
-    requests = [acquirer.purchase(number, f"{number:012d}") for number in range(1, 6)]
-    acquirer.tell(*requests)
-    answers = [await acquirer.raw() for _ in requests]
+async def test_old_answers_are_written_anew() -> None:
+    async with Iso8583Host(HostConfiguration(kept_answers=2)) as host:
+        acquirer = await Acquirer.connect(host)
+        requests = [acquirer.purchase(number, f"{number:012d}") for number in range(1, 6)]
+        acquirer.tell(*requests)
+        answers = [await acquirer.raw() for _ in requests]
 
-    acquirer.tell(*requests)
+        acquirer.tell(*requests)
 
-    assert [await acquirer.raw() for _ in requests] == answers
-    assert len(host._answers) == 2
+        assert [await acquirer.raw() for _ in requests] == answers
+        assert len(host._answers) == 2
+        await acquirer.close()
 
 
 async def test_too_many_connections_are_refused() -> None:

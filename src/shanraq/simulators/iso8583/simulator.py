@@ -27,7 +27,6 @@ from shanraq.standards.iso8583.framing import Received
 log = structlog.get_logger(__name__)
 
 _NO_FAULT: Final = Fault()
-_KEPT_ANSWERS: Final = 100_000
 _APPROVALS: Final = 1_000_000
 _STEP: Final = 387_413
 """Has no divisor in common with a million: the first million approval codes of a run all differ."""
@@ -466,7 +465,7 @@ class Iso8583Host:
         if entry.code == self.scheme.codes[Result.PARTIAL]:
             fields[4] = f"{entry.amount:012d}"
         raw = self._written(response)
-        if len(self._answers) >= _KEPT_ANSWERS:
+        if len(self._answers) >= self.configuration.kept_answers:
             del self._answers[next(iter(self._answers))]
         self._answers[entry.key] = raw
         return raw
