@@ -47,8 +47,8 @@ class HostConfiguration:
     `connection`, or for the `host`. With `journal` everything answered is written there first and read back at the next
     start. `built_in_triggers` are the cards and amounts of `triggers`. After `echo_after_seconds` of silence the host sends an
     echo test, after `keep_alive_after_seconds` a keep-alive of the framing. `second_reversal` is the answer to another
-    reversal of what is reversed already: no_original (25) or approved (00). The newest `kept_answers` are kept as they were sent;
-    older ones are written anew for a repeat.
+    reversal of what is reversed already: no_original (25) or approved (00). The last `kept_answers` are kept as they were
+    sent; older ones are written anew for a repeat.
     """
 
     scheme: str | Scheme = "generic"
