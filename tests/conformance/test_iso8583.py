@@ -16,6 +16,7 @@ from shanraq.standards.iso8583.doctor import diagnose
 from shanraq.standards.iso8583.layout import BerTlv
 from shanraq.standards.iso8583.parts import Place, join, split
 from tests.conformance.data import conformance_data
+from tests.standards.iso8583.samples import mutated
 
 ROOT = conformance_data("iso8583")
 FULL = os.environ.get("SHANRAQ_DRILL") == "full"
@@ -185,21 +186,8 @@ def test_mutated_messages_raise_only_the_documented_error() -> None:
     refused = 0
     for _ in range(MUTATIONS):
         one, raw = dice.choice(seeds)
-        data = bytearray(raw)
-        for _ in range(dice.randint(1, 4)):
-            at = dice.randrange(len(data)) if data else 0
-            match dice.randrange(5):
-                case 0 if data:
-                    data[at] = dice.randrange(256)
-                case 1 if data:
-                    data[at] ^= 1 << dice.randrange(8)
-                case 2 if data:
-                    del data[at : at + dice.randint(1, 8)]
-                case 3:
-                    data[at:at] = dice.randbytes(dice.randint(1, 8))
-                case _:
-                    del data[at:]
-        message, error = attempt(one, bytes(data), dice.choice(list(Level)))
+        data = mutated(raw, dice)
+        message, error = attempt(one, data, dice.choice(list(Level)))
         if error is not None:
             refused += 1
             assert error.field and 0 <= error.offset <= len(data), error
