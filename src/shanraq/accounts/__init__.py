@@ -5,11 +5,20 @@ from shanraq.accounts.errors import (
     AccountNotActiveError,
     AccountNotEmptyError,
     AccountNotFoundError,
+    IbanTakenError,
+    InvalidIbanError,
     OverdraftNotAllowedError,
     ReferenceTakenError,
     VersionConflictError,
 )
-from shanraq.accounts.find import account_balance, account_statement, find_account, list_accounts, load_accounts
+from shanraq.accounts.find import (
+    account_balance,
+    account_statement,
+    accounts_by_number,
+    find_account,
+    list_accounts,
+    load_accounts,
+)
 from shanraq.accounts.model import (
     Account,
     AccountBalance,
@@ -34,6 +43,8 @@ __all__ = [
     "AccountNotEmptyError",
     "AccountNotFoundError",
     "AccountStatus",
+    "IbanTakenError",
+    "InvalidIbanError",
     "NewAccount",
     "OverdraftNotAllowedError",
     "ReferenceTakenError",
@@ -42,6 +53,7 @@ __all__ = [
     "VersionConflictError",
     "account_balance",
     "account_statement",
+    "accounts_by_number",
     "check_account",
     "close_account",
     "find_account",

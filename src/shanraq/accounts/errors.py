@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from shanraq.core.errors import ConflictError, ForbiddenError, NotFoundError, RefusedError
+from shanraq.core.errors import ConflictError, ForbiddenError, InvalidInputError, NotFoundError, RefusedError
 
 
 class AccountNotFoundError(NotFoundError, code="account_not_found", status=404):
@@ -19,6 +19,14 @@ class AccountNotEmptyError(ConflictError, code="account_not_empty", status=409):
 
 class ReferenceTakenError(ConflictError, code="reference_taken", status=409):
     """Another account has this reference."""
+
+
+class IbanTakenError(ConflictError, code="iban_taken", status=409):
+    """Another account has this IBAN."""
+
+
+class InvalidIbanError(InvalidInputError, code="invalid_iban", status=400):
+    """The IBAN is not of its country's form, or its check digits are wrong."""
 
 
 class VersionConflictError(ConflictError, code="version_conflict", status=409):

@@ -71,6 +71,11 @@ async def load_accounts(tx: Tx, account_ids: Sequence[str]) -> dict[str, Account
     return await store.load_many(tx, account_ids)
 
 
+async def accounts_by_number(tx: Tx, numbers: Sequence[str]) -> dict[str, Account]:
+    """Return the partner's accounts among these IBANs, account ids and references, by what each was asked for."""
+    return await store.load_by_number(tx, numbers)
+
+
 def _line(account: Account, entry: ledger.StatementEntry) -> StatementLine:
     moved = entry.amount if entry.kind in (ledger.EntryKind.MOVED, ledger.EntryKind.POSTED) else 0
     after = AccountBalance.of(entry.balance, account.currency, ledger.instant_of(entry.timestamp))

@@ -8,12 +8,13 @@ from typing import Annotated, Final
 
 import msgspec
 
-from shanraq.accounts.errors import AccountNotActiveError
-from shanraq.core.fields import CurrencyCode, CustomerId, Metadata, Reference, ShortText
+from shanraq.accounts.errors import AccountNotActiveError, InvalidIbanError
+from shanraq.core.fields import CurrencyCode, CustomerId, Iban, Metadata, Reference, ShortText
 from shanraq.core.ids import derived_number, number_of, text_of
 from shanraq.core.lifecycle import Lifecycle
 from shanraq.core.money import Currency, CurrencyMismatchError, Money
 from shanraq.ledger import Balance
+from shanraq.standards.iso20022.identifiers import iban_fault
 
 PREFIX: Final = "acc"
 
@@ -39,6 +40,8 @@ class SystemAccount(StrEnum):
 
     CARD_CLEARING = "card_clearing"
     """What card acquirers owe us: debited by captures, credited by refunds and settlement."""
+    CREDIT_CLEARING = "credit_clearing"
+    """What we owe the clearing system of credit transfers: credited by transfers to other banks, debited by returns."""
 
 
 class LedgerCode(IntEnum):
@@ -58,6 +61,7 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     currency: str
     name: str
     reference: str | None
+    iban: str | None
     status: AccountStatus
     allow_negative: bool
     metadata: dict[str, str]
@@ -129,6 +133,7 @@ class NewAccount(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     customer_id: CustomerId | None = None
     name: ShortText = ""
     reference: Reference | None = None
+    iban: Iban | None = None
     allow_negative: bool = False
     metadata: Metadata = {}
 
@@ -139,12 +144,19 @@ class AccountChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     version: Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)]
     name: ShortText | msgspec.UnsetType = msgspec.UNSET
     reference: Reference | msgspec.UnsetType | None = msgspec.UNSET
+    iban: Iban | msgspec.UnsetType | None = msgspec.UNSET
     metadata: Metadata | msgspec.UnsetType = msgspec.UNSET
 
 
 def system_account_id(book: int, which: SystemAccount, currency: str) -> str:
     """Return the id of a system account of a book: it follows from what it is."""
     return text_of(PREFIX, derived_number(book, "system account", which.value, currency))
+
+
+def check_iban(iban: str | None) -> None:
+    """Raise InvalidIbanError unless the IBAN has its country's structure and right check digits (ISO 13616)."""
+    if iban is not None and (fault := iban_fault(iban)) is not None:
+        raise InvalidIbanError(fault.value.replace("_", " "), field="iban")
 
 
 def check_account(account: Account, amount: Money, *, field: str) -> None:

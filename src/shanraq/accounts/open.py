@@ -13,6 +13,7 @@ from shanraq.accounts.model import (
     LedgerCode,
     NewAccount,
     SystemAccount,
+    check_iban,
     system_account_id,
 )
 from shanraq.core.actor import Actor
@@ -31,9 +32,11 @@ async def open_account(db: Database, actor: Actor, new: NewAccount) -> Account:
     """Open an account for a customer, or for the partner itself, with its ledger account behind it.
 
     An account cannot go below zero unless `allow_negative`, which live partners need the scope accounts:overdraft for.
-    Raises UnknownCurrencyError, CustomerNotFoundError, ReferenceTakenError, OverdraftNotAllowedError.
+    Raises UnknownCurrencyError, CustomerNotFoundError, ReferenceTakenError, InvalidIbanError, IbanTakenError,
+    OverdraftNotAllowedError.
     """
     actor.require("accounts:write")
+    check_iban(new.iban)
     currency = Currency.of(new.currency)
     if new.allow_negative and actor.livemode and "accounts:overdraft" not in actor.scopes:
         raise OverdraftNotAllowedError(field="allow_negative")
@@ -48,6 +51,7 @@ async def open_account(db: Database, actor: Actor, new: NewAccount) -> Account:
             currency=currency.code,
             name=new.name,
             reference=new.reference,
+            iban=new.iban,
             status=AccountStatus.ACTIVE,
             allow_negative=new.allow_negative,
             metadata=new.metadata,
@@ -76,6 +80,7 @@ async def system_account(tx: Tx, which: SystemAccount, currency: Currency) -> Ac
         currency=currency.code,
         name=which.value,
         reference=None,
+        iban=None,
         status=AccountStatus.ACTIVE,
         allow_negative=True,
         metadata={},

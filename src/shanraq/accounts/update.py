@@ -7,20 +7,22 @@ import msgspec
 from shanraq import audit, events
 from shanraq.accounts import store
 from shanraq.accounts.errors import VersionConflictError
-from shanraq.accounts.model import Account, AccountChange
+from shanraq.accounts.model import Account, AccountChange, check_iban
 from shanraq.core.actor import Actor
 from shanraq.core.db import Database, Tx
 
 
 async def update_account(db: Database, actor: Actor, account_id: str, change: AccountChange) -> Account:
-    """Change name, reference or metadata of an account.
+    """Change name, reference, IBAN or metadata of an account.
 
-    Raises AccountNotFoundError, VersionConflictError, ReferenceTakenError.
+    Raises AccountNotFoundError, VersionConflictError, ReferenceTakenError, InvalidIbanError, IbanTakenError.
     """
     actor.require("accounts:write")
+    if change.iban is not msgspec.UNSET:
+        check_iban(change.iban)
     changes = {
         name: value
-        for name in ("name", "reference", "metadata")
+        for name in ("name", "reference", "iban", "metadata")
         if (value := getattr(change, name)) is not msgspec.UNSET
     }
 

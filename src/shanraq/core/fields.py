@@ -30,6 +30,15 @@ Amount = Annotated[int, Meta(ge=1, le=MAX_MINOR, description="Minor units of the
 CurrencyCode = Annotated[
     str, Meta(pattern="^[A-Z]{3}$", max_length=3, description="ISO 4217 alphabetic code.", examples=["KZT"])
 ]
+Iban = Annotated[
+    str,
+    Meta(
+        pattern="^[A-Z]{2}[0-9]{2}[A-Z0-9]{11,30}$",
+        max_length=34,
+        description="International Bank Account Number (ISO 13616), in capitals, without blanks.",
+        examples=["KZ86125KZT5004100100"],
+    ),
+]
 CustomerId = Annotated[str, Meta(pattern="^cus_" + _ID_TAIL, max_length=30)]
 AccountId = Annotated[str, Meta(pattern="^acc_" + _ID_TAIL, max_length=30)]
 PaymentMethodId = Annotated[str, Meta(pattern="^pm_" + _ID_TAIL, max_length=29)]

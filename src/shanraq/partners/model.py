@@ -27,6 +27,7 @@ SCOPES: Final = frozenset(
         "events:read",
         "keys:read", "keys:write",
         "p2p:read", "p2p:write",
+        "payment_files:read", "payment_files:write",
         "payment_methods:read", "payment_methods:write",
         "payments:read", "payments:write",
         "settings:read", "settings:write",

@@ -1,0 +1,14 @@
+"""The store of ISO 20022 messages: what came in and went out, sealed, found by its identifiers; and the queue to a clearing."""
+
+from shanraq.messages.errors import MessageNotFoundError
+from shanraq.messages.keep import keep, keep_once
+from shanraq.messages.mailbox import advance, position
+from shanraq.messages.model import PREFIX, Direction, Message, MessageStatus, NewMessage, Party, Queued
+from shanraq.messages.queue import give_up, mark_applied, mark_failed, mark_sent, postpone, refuse, take_queued
+from shanraq.messages.read import content, find, of_message_id, related
+
+__all__ = [
+    "PREFIX", "Direction", "Message", "MessageNotFoundError", "MessageStatus", "NewMessage", "Party", "Queued", "advance",
+    "content", "find", "give_up", "keep", "keep_once", "mark_applied", "mark_failed", "mark_sent", "of_message_id", "position",
+    "postpone", "refuse", "related", "take_queued",
+]  # fmt: skip
