@@ -49,9 +49,6 @@ _TYPES: Final = (
     EventType("p2p_transfer.completed", "The transfer is done."),
     EventType("p2p_transfer.failed", "The transfer was refused; nothing moved."),
     EventType("p2p_transfer.rolled_back", "The transfer was reversed."),
-    EventType(
-        "payment_file.rejected", "A payment file was refused as a whole; nothing of it was or will be carried out."
-    ),
     EventType("credit_transfer.settled", "The money of a credit transfer has reached the other account or bank."),
     EventType("credit_transfer.rejected", "A credit transfer was refused; nothing moved."),
     EventType("credit_transfer.returned", "A settled credit transfer came back."),
