@@ -42,6 +42,8 @@ class SystemAccount(StrEnum):
     """What card acquirers owe us: debited by captures, credited by refunds and settlement."""
     CREDIT_CLEARING = "credit_clearing"
     """What we owe the clearing system of credit transfers: credited by transfers to other banks, debited by returns."""
+    UNCLAIMED = "unclaimed"
+    """Money that came back for an account that was closed meanwhile, until somebody says whose it is."""
 
 
 class LedgerCode(IntEnum):

@@ -12,7 +12,7 @@ from shanraq.core.db import Database, Tx
 from shanraq.core.page import Page, PageRequest, page_of
 from shanraq.credit_transfers import store
 from shanraq.credit_transfers.add import open_details
-from shanraq.credit_transfers.model import CreditTransfer, Details, TransferStatus
+from shanraq.credit_transfers.model import CreditTransfer, Details, Recall, Step, TransferStatus
 
 
 class Totals(msgspec.Struct, frozen=True):
@@ -37,6 +37,26 @@ async def find_transfer(db: Database, actor: Actor, transfer_id: str) -> CreditT
     actor.require("payment_files:read")
     async with db.begin(actor) as tx:
         return await store.load(tx, transfer_id)
+
+
+class Trace(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that is known of a transfer, in the order of its life."""
+
+    transfer: CreditTransfer
+    steps: list[Step]
+    recalls: list[Recall]
+
+
+async def trace_transfer(db: Database, actor: Actor, transfer_id: str) -> Trace:
+    """Return a transfer with every message about it and its recalls. Raises CreditTransferNotFoundError."""
+    actor.require("payment_files:read")
+    async with db.begin(actor) as tx:
+        transfer = await store.load(tx, transfer_id)
+        return Trace(
+            transfer=transfer,
+            steps=await store.steps_of(tx, transfer.id),
+            recalls=await store.recalls_of(tx, transfer.id),
+        )
 
 
 async def list_transfers(

@@ -9,16 +9,16 @@ from typing import Final
 import msgspec
 
 from shanraq.core.lifecycle import Lifecycle
+from shanraq.core.money import Currency, Money
 
 PREFIX: Final = "ctr"
 RECALL_PREFIX: Final = "rcl"
 
 
 class TransferStatus(Lifecycle):
-    """`held`: the money is reserved; `submitted`: a clearing system was asked, its answer is open; `settled` has moved."""
+    """`submitted`: the money is held and a clearing system is asked, its answer is open; `settled` has moved."""
 
-    RECEIVED = "received", ("held", "settled", "rejected")
-    HELD = "held", ("submitted", "rejected")
+    RECEIVED = "received", ("submitted", "settled", "rejected")
     SUBMITTED = "submitted", ("settled", "rejected")
     SETTLED = "settled", ("returned",)
     REJECTED = "rejected"
@@ -27,7 +27,7 @@ class TransferStatus(Lifecycle):
     @property
     def open(self) -> bool:
         """Tell whether the outcome is still to come."""
-        return self in (TransferStatus.RECEIVED, TransferStatus.HELD, TransferStatus.SUBMITTED)
+        return self in (TransferStatus.RECEIVED, TransferStatus.SUBMITTED)
 
 
 class Route(StrEnum):
@@ -100,7 +100,9 @@ class CreditTransfer(msgspec.Struct, frozen=True, kw_only=True):
     clearing_status: str
     reason: str
     reason_text: str
+    message_id: str | None
     transaction_id: str | None
+    amount_returned: int
     return_transaction_id: str | None
     version: int
     created_at: datetime
@@ -108,13 +110,16 @@ class CreditTransfer(msgspec.Struct, frozen=True, kw_only=True):
     settled_at: datetime | None
 
     @property
+    def money(self) -> Money:
+        """Return the amount as Money."""
+        return Money(self.amount, Currency.historic(self.currency))
+
+    @property
     def iso_status(self) -> str:
         """Return the status in the words of ExternalPaymentTransactionStatus1Code."""
         match self.status:
             case TransferStatus.RECEIVED:
                 return "ACTC"
-            case TransferStatus.HELD:
-                return "ACFC"
             case TransferStatus.SUBMITTED:
                 return self.clearing_status or "ACSP"
             case TransferStatus.SETTLED | TransferStatus.RETURNED:

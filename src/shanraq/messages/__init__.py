@@ -2,13 +2,45 @@
 
 from shanraq.messages.errors import MessageNotFoundError
 from shanraq.messages.keep import keep, keep_once
-from shanraq.messages.mailbox import advance, position
+from shanraq.messages.mailbox import advance, position, reading, system
 from shanraq.messages.model import PREFIX, Direction, Message, MessageStatus, NewMessage, Party, Queued
-from shanraq.messages.queue import give_up, mark_applied, mark_failed, mark_sent, postpone, refuse, take_queued
+from shanraq.messages.queue import (
+    give_up,
+    is_settled,
+    mark_applied,
+    mark_failed,
+    mark_sent,
+    postpone,
+    refuse,
+    take_queued,
+)
 from shanraq.messages.read import content, find, of_message_id, related
 
 __all__ = [
-    "PREFIX", "Direction", "Message", "MessageNotFoundError", "MessageStatus", "NewMessage", "Party", "Queued", "advance",
-    "content", "find", "give_up", "keep", "keep_once", "mark_applied", "mark_failed", "mark_sent", "of_message_id", "position",
-    "postpone", "refuse", "related", "take_queued",
+    "PREFIX",
+    "Direction",
+    "Message",
+    "MessageNotFoundError",
+    "MessageStatus",
+    "NewMessage",
+    "Party",
+    "Queued",
+    "advance",
+    "content",
+    "find",
+    "give_up",
+    "is_settled",
+    "keep",
+    "keep_once",
+    "mark_applied",
+    "mark_failed",
+    "mark_sent",
+    "of_message_id",
+    "position",
+    "postpone",
+    "reading",
+    "refuse",
+    "related",
+    "system",
+    "take_queued",
 ]  # fmt: skip

@@ -45,3 +45,8 @@ async def mark_applied(tx: Tx, id_: str) -> None:
 async def mark_failed(tx: Tx, id_: str, failure: str) -> None:
     """Note that a message cannot be acted on; a person has to look at it."""
     await store.move(tx, id_, MessageStatus.RECEIVED, MessageStatus.FAILED, failure)
+
+
+async def is_settled(tx: Tx, id_: str) -> bool:
+    """Tell whether a message that came in was acted on, or found to be of no use."""
+    return await store.is_settled(tx, id_)

@@ -99,6 +99,11 @@ async def move(tx: Tx, id_: str, before: MessageStatus, after: MessageStatus, fa
     return written == 1
 
 
+async def is_settled(tx: Tx, id_: str) -> bool:
+    """Tell whether a message that came in was acted on, or found to be of no use."""
+    return bool(await tx.value("SELECT status IN ('applied', 'failed') FROM iso_message WHERE id = $1", id_))
+
+
 async def postpone(tx: Tx, id_: str, delay: timedelta, failure: str) -> None:
     """Set when a message is due again."""
     await tx.execute(

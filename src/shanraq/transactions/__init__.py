@@ -15,7 +15,7 @@ from shanraq.transactions.errors import (
 )
 from shanraq.transactions.execute import execute_transaction
 from shanraq.transactions.expire import expire_holds
-from shanraq.transactions.find import find_transaction, list_transactions, load_transaction
+from shanraq.transactions.find import find_transaction, list_transactions, load_transaction, load_transactions
 from shanraq.transactions.model import (
     FAILURES,
     PREFIX,
@@ -28,11 +28,14 @@ from shanraq.transactions.model import (
 from shanraq.transactions.movement import (
     Movement,
     confirm,
+    confirm_all,
+    execute_all,
     execute_held,
     fail,
     open_movements,
     reduce_hold,
     release,
+    release_all,
     take_back,
 )
 from shanraq.transactions.roll_back import roll_back_transaction
@@ -58,8 +61,10 @@ __all__ = [
     "TransactionNotFoundError",
     "TransactionStatus",
     "confirm",
+    "confirm_all",
     "create_transaction",
     "create_transactions",
+    "execute_all",
     "execute_held",
     "execute_transaction",
     "expire_holds",
@@ -67,9 +72,11 @@ __all__ = [
     "find_transaction",
     "list_transactions",
     "load_transaction",
+    "load_transactions",
     "open_movements",
     "reduce_hold",
     "release",
+    "release_all",
     "roll_back_transaction",
     "take_back",
 ]

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from shanraq.core.actor import Actor
 from shanraq.core.db import Database, Tx
 from shanraq.core.page import Page, PageRequest, page_of
 from shanraq.transactions import store
 from shanraq.transactions.model import Transaction
+from shanraq.transactions.store import Stored
 
 
 async def find_transaction(db: Database, actor: Actor, transaction_id: str) -> Transaction:
@@ -24,6 +27,11 @@ async def list_transactions(
     async with db.begin(actor) as tx:
         rows = await store.page(tx, account_id=account_id, source=source, after=request.after, limit=request.limit)
     return page_of(rows, request, lambda transaction: transaction.id)
+
+
+async def load_transactions(tx: Tx, transaction_ids: Sequence[str]) -> dict[str, Stored]:
+    """Return transactions of the partner, locked for a change, for verbs that carry many on at once."""
+    return await store.load_many(tx, transaction_ids)
 
 
 async def load_transaction(tx: Tx, transaction_id: str, *, lock: bool = False) -> store.Stored:

@@ -35,6 +35,8 @@ class TransactionKind(StrEnum):
     PAYMENT = "payment"
     REFUND = "refund"
     P2P = "p2p"
+    CREDIT_TRANSFER = "credit_transfer"
+    CREDIT_RETURN = "credit_return"
 
 
 class LedgerCode(IntEnum):
@@ -44,6 +46,8 @@ class LedgerCode(IntEnum):
     PAYMENT = 2
     REFUND = 3
     P2P = 4
+    CREDIT_TRANSFER = 5
+    CREDIT_RETURN = 6
     REVERSAL = 9
 
 
@@ -52,6 +56,8 @@ LEDGER_CODES: Final = {
     TransactionKind.PAYMENT: LedgerCode.PAYMENT,
     TransactionKind.REFUND: LedgerCode.REFUND,
     TransactionKind.P2P: LedgerCode.P2P,
+    TransactionKind.CREDIT_TRANSFER: LedgerCode.CREDIT_TRANSFER,
+    TransactionKind.CREDIT_RETURN: LedgerCode.CREDIT_RETURN,
 }
 
 # What the ledger may answer to a well-formed transfer, in the words of the API.

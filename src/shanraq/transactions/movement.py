@@ -1,6 +1,6 @@
 """The steps of a money movement inside a transaction of the database, for the verbs here and in the modules above.
 
-open_held -> confirm -> execute_held | release ; open_held -> fail ; move_now ; take_back
+open_held -> confirm -> execute_held | release ; open_held -> fail ; move_now ; take_back. Those with `_all` do many at once.
 """
 
 from __future__ import annotations
@@ -87,6 +87,85 @@ async def confirm(tx: Tx, held: Stored, *, request_id: str | None = None) -> Sto
     after = await store.move(tx, held, TransactionStatus.AUTHORIZED)
     tell(tx, after.transaction, "authorized", request_id)
     return after
+
+
+async def confirm_all(tx: Tx, held: Sequence[Stored]) -> list[Stored]:
+    """Call held movements authorised, all in one statement."""
+    after = [_moved(tx, stored, TransactionStatus.AUTHORIZED, hold_id=stored.hold_id) for stored in held]
+    await store.move_all(tx, list(zip(held, after, strict=True)))
+    for stored in after:
+        tell(tx, stored.transaction, "authorized")
+    return after
+
+
+async def execute_all(tx: Tx, held: Sequence[Stored]) -> list[Stored]:
+    """Execute held movements whole, in one ledger batch; the transfers' ids derive from the holds'.
+
+    Raises HoldExpiredError.
+    """
+    posts = [
+        ledger.Transfer(
+            id=derived_number(_hold_of(stored), "post"),
+            amount=stored.transaction.amount,
+            pending_id=_hold_of(stored),
+            flags=ledger.TransferFlags.POST_PENDING_TRANSFER,
+        )
+        for stored in held
+    ]
+    for result in await ledger.post(tx, posts):
+        _check_resolution(result.status)
+    after = [
+        _moved(tx, stored, TransactionStatus.EXECUTED, transfer_id=post.id)
+        for stored, post in zip(held, posts, strict=True)
+    ]
+    await store.move_all(tx, list(zip(held, after, strict=True)))
+    for stored in after:
+        tell(tx, stored.transaction, "executed")
+    return after
+
+
+async def release_all(tx: Tx, held: Sequence[tuple[Stored, str]]) -> list[Stored]:
+    """Roll authorised movements back, each for a reason, in one ledger batch: their money is free again."""
+    voids = [
+        ledger.Transfer(
+            id=derived_number(_hold_of(stored), "void"),
+            pending_id=_hold_of(stored),
+            flags=ledger.TransferFlags.VOID_PENDING_TRANSFER,
+        )
+        for stored, _ in held
+    ]
+    for result in await ledger.post(tx, voids):
+        _check_resolution(result.status)
+    after = [_moved(tx, stored, TransactionStatus.ROLLED_BACK, failure=failure) for stored, failure in held]
+    await store.move_all(tx, list(zip([stored for stored, _ in held], after, strict=True)))
+    for stored in after:
+        tell(tx, stored.transaction, "rolled_back")
+    return after
+
+
+def _hold_of(stored: Stored) -> int:
+    assert stored.hold_id is not None, "only held money can be executed or released"
+    return stored.hold_id
+
+
+def _moved(
+    tx: Tx,
+    before: Stored,
+    status: TransactionStatus,
+    *,
+    failure: str | None = None,
+    hold_id: int | None = None,
+    transfer_id: int | None = None,
+) -> Stored:
+    transaction = before.transaction
+    after = msgspec.structs.replace(
+        transaction,
+        status=transaction.status.to(status),
+        failure=failure,
+        version=transaction.version + 1,
+        updated_at=tx.now,
+    )
+    return Stored(after, hold_id, transfer_id)
 
 
 async def reduce_hold(tx: Tx, held: Stored, amount: Money) -> Stored:

@@ -157,6 +157,37 @@ async def move(tx: Tx, before: Stored, status: TransactionStatus, **changes: Any
     return Stored(new, **places)
 
 
+async def move_all(tx: Tx, pairs: Sequence[tuple[Stored, Stored]]) -> None:
+    """Write transactions (before, after) that moved on, in one statement; raise MovedMeanwhileError if any had moved."""
+    if not pairs:
+        return
+    after = [stored for _, stored in pairs]
+    written = await tx.execute(
+        """UPDATE transaction t SET status = u.status, failure = u.failure, hold_id = u.hold_id, transfer_id = u.transfer_id,
+                                    version = u.version + 1, updated_at = $1
+             FROM unnest($2::text[], $3::int[], $4::text[], $5::text[], $6::uuid[], $7::uuid[])
+                  u(id, version, status, failure, hold_id, transfer_id)
+            WHERE t.id = u.id AND t.version = u.version""",
+        tx.now,
+        [before.transaction.id for before, _ in pairs], [before.transaction.version for before, _ in pairs],
+        [stored.transaction.status for stored in after], [stored.transaction.failure for stored in after],
+        [stored.hold_id for stored in after], [stored.transfer_id for stored in after],
+    )  # fmt: skip
+    if written != len(pairs):
+        raise MovedMeanwhileError
+
+
+async def load_many(tx: Tx, transaction_ids: Sequence[str]) -> dict[str, Stored]:
+    """Return transactions of the partner, locked for a change, in the order of their ids."""
+    partner_id, environment = tx.actor.scope
+    rows = await tx.rows(
+        """SELECT * FROM transaction WHERE id = ANY($1) AND partner_id = $2 AND environment = $3
+            ORDER BY id FOR UPDATE""",
+        list(transaction_ids), partner_id, environment,
+    )  # fmt: skip
+    return {row["id"]: stored_of(row) for row in rows}
+
+
 async def exchange_hold(tx: Tx, before: Stored, hold_id: int, amount: Money) -> Stored:
     """Write another hold and amount of a transaction that stays in its status; raise MovedMeanwhileError."""
     old = before.transaction

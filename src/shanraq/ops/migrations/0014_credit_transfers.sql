@@ -3,6 +3,10 @@ ALTER TABLE account ADD COLUMN iban text;
 CREATE UNIQUE INDEX account_iban ON account (partner_id, environment, iban) WHERE iban IS NOT NULL;
 GRANT UPDATE (iban) ON account TO shanraq_app;
 
+ALTER TABLE transaction DROP CONSTRAINT transaction_kind_check;
+ALTER TABLE transaction ADD CONSTRAINT transaction_kind_check
+    CHECK (kind IN ('transfer', 'payment', 'refund', 'p2p', 'credit_transfer', 'credit_return')) NOT VALID;
+
 -- Credit transfers: single instructions of payment files, carried out in the ledger or through a clearing system.
 CREATE TABLE credit_transfer (
     id               text        PRIMARY KEY,
@@ -22,12 +26,13 @@ CREATE TABLE credit_transfer (
     creditor_account text,
     execution_date   date        NOT NULL,
     route            text        NOT NULL CHECK (route IN ('', 'book', 'clearing')),
-    status           text        NOT NULL CHECK (status IN ('received', 'held', 'submitted', 'settled', 'rejected', 'returned')),
+    status           text        NOT NULL CHECK (status IN ('received', 'submitted', 'settled', 'rejected', 'returned')),
     -- what a clearing system last said of it (ACSP, PDNG, ACSC ...)
     clearing_status  text        NOT NULL DEFAULT '',
     reason           text        NOT NULL DEFAULT '',
     reason_text      text        NOT NULL DEFAULT '',
     transaction_id   text,
+    amount_returned  bigint      NOT NULL DEFAULT 0,
     return_transaction_id text,
     message_id       text,
     -- parties, accounts and remittance, sealed
@@ -41,6 +46,8 @@ CREATE TABLE credit_transfer (
     UNIQUE (payment_file_id, position),
     CHECK ((status = 'submitted') = (next_check_at IS NOT NULL)),
     CHECK (status <> 'rejected' OR reason <> ''),
+    CHECK (amount_returned BETWEEN 0 AND amount),
+    CHECK ((status = 'returned') = (amount_returned > 0)),
     CHECK (status IN ('rejected', 'received') OR (transaction_id IS NOT NULL AND amount > 0))
 ) WITH (fillfactor = 80);
 CREATE INDEX credit_transfer_list ON credit_transfer (partner_id, environment, id DESC);
@@ -48,14 +55,13 @@ CREATE INDEX credit_transfer_uetr ON credit_transfer (uetr);
 CREATE INDEX credit_transfer_end_to_end ON credit_transfer (partner_id, environment, end_to_end_id);
 CREATE INDEX credit_transfer_transaction ON credit_transfer (transaction_id) WHERE transaction_id IS NOT NULL;
 CREATE INDEX credit_transfer_message ON credit_transfer (message_id) WHERE message_id IS NOT NULL;
-CREATE INDEX credit_transfer_due ON credit_transfer (payment_file_id, execution_date, position) WHERE status = 'received';
-CREATE INDEX credit_transfer_held ON credit_transfer (payment_file_id, position) WHERE status = 'held';
+CREATE INDEX credit_transfer_due ON credit_transfer (execution_date, payment_file_id, position) WHERE status = 'received';
 CREATE INDEX credit_transfer_check ON credit_transfer (next_check_at) WHERE next_check_at IS NOT NULL;
 ALTER TABLE credit_transfer ENABLE ROW LEVEL SECURITY;
 CREATE POLICY own ON credit_transfer USING (visible(partner_id, environment));
 GRANT SELECT, INSERT ON credit_transfer TO shanraq_app;
 GRANT UPDATE (debtor_account, creditor_account, route, status, clearing_status, reason, reason_text, transaction_id,
-              return_transaction_id, message_id, checks, next_check_at, version, updated_at, settled_at) ON credit_transfer
+              amount_returned, return_transaction_id, message_id, checks, next_check_at, version, updated_at, settled_at) ON credit_transfer
     TO shanraq_app;
 
 -- End-to-end ids and UETRs in use: one payment each. A rejected payment gives them back.
