@@ -49,5 +49,10 @@ from shanraq.credit_transfers.recall import NewRecall, find_recall, recall_trans
 from shanraq.credit_transfers.send import send_queued
 
 __all__ = [
-    "PREFIX", "Arrived", "Clearing", "ClearingUnavailableError", "CreditTransfer", "CreditTransferNotFoundError", "Details", "Distrusted", "Interbank", "InvalidReasonError", "NewRecall", "NewTransfer", "NotRecallableError", "Recall", "RecallNotFoundError", "RecallOpenError", "RecallStatus", "Refused", "Rejection", "Route", "Sent", "Step", "Taken", "Terms", "Totals", "TransferStatus", "Unconfirmed", "add_transfers", "ask", "details_of_transactions", "execute", "find_recall", "find_transfer", "forget", "list_transfers", "oldest_unanswered_seconds", "recall_transfer", "recalls_of_transfer", "send_queued", "take_news", "totals", "trace_transfer", "transfers_of_file",
+    "PREFIX", "Arrived", "Clearing", "ClearingUnavailableError", "CreditTransfer", "CreditTransferNotFoundError",
+    "Details", "Distrusted", "Interbank", "InvalidReasonError", "NewRecall", "NewTransfer", "NotRecallableError",
+    "Recall", "RecallNotFoundError", "RecallOpenError", "RecallStatus", "Refused", "Rejection", "Route", "Sent", "Step",
+    "Taken", "Terms", "Totals", "TransferStatus", "Unconfirmed", "add_transfers", "ask", "details_of_transactions",
+    "execute", "find_recall", "find_transfer", "forget", "list_transfers", "oldest_unanswered_seconds", "recall_transfer",
+    "recalls_of_transfer", "send_queued", "take_news", "totals", "trace_transfer", "transfers_of_file",
 ]  # fmt: skip

@@ -118,9 +118,9 @@ def cancellation_request(
 def _transfer(terms: Terms, transfer: CreditTransfer, details: Details, agent: str) -> str:
     carried = details.carried
     instruction = f"<InstrId>{escape(transfer.instruction_id)}</InstrId>" if transfer.instruction_id else ""
+    ids = f"<EndToEndId>{escape(transfer.end_to_end_id)}</EndToEndId><TxId>{message_id_of(transfer.id)}</TxId>"
     return "".join((
-        f"<CdtTrfTxInf><PmtId>{instruction}<EndToEndId>{escape(transfer.end_to_end_id)}</EndToEndId>"
-        f"<TxId>{message_id_of(transfer.id)}</TxId><UETR>{transfer.uetr}</UETR></PmtId>",
+        f"<CdtTrfTxInf><PmtId>{instruction}{ids}<UETR>{transfer.uetr}</UETR></PmtId>",
         carried.get("PmtTpInf", ""),
         f'<IntrBkSttlmAmt Ccy="{transfer.currency}">{_decimal(transfer.amount, transfer.currency)}</IntrBkSttlmAmt>',
         carried.get("ChrgBr", "<ChrgBr>SLEV</ChrgBr>"),

@@ -89,6 +89,11 @@ def code_edition(day: date | None = None) -> CodeEdition:
     return before[-1] if before else editions[0]
 
 
+def is_code(name: str, code: str, day: date | None = None) -> bool:
+    """Tell whether a code is in an external set in the edition of a day; no code is in a set that has none there."""
+    return code in code_edition(day).sets.get(name, frozenset())
+
+
 @cache
 def _code_elements() -> dict[str, str]:
     return msgspec.json.decode((_FOLDER / "elements.json").read_bytes(), type=_ElementsFile).elements
