@@ -9,7 +9,7 @@ from typing import TypeAlias, TypeVar
 from litestar.di import NamedDependency
 from litestar.params import SkipValidation
 
-from shanraq import partners, payments, transactions, webhooks
+from shanraq import credit_transfers, partners, payments, transactions, webhooks
 from shanraq.api.answer import Answer, answer_given
 from shanraq.core.actor import Actor
 from shanraq.core.batch import Batcher
@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 @dataclass(slots=True)
 class ApiServices:
-    """The database, the keys, the payment systems and the rules of webhook targets.
+    """The database, the keys, the payment systems, the rules of webhook targets, the clearing systems.
 
     `transactions_batch` gathers concurrent requests of one credential into one database transaction.
     """
@@ -31,6 +31,7 @@ class ApiServices:
     keyring: Keyring
     acquiring: payments.Acquiring
     webhook_policy: webhooks.GuardPolicy
+    interbank: credit_transfers.Interbank
     transactions_batch: Batcher[transactions.Asked, transactions.Answer] = field(init=False)
 
     def __post_init__(self) -> None:

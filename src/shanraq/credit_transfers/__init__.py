@@ -24,6 +24,7 @@ from shanraq.credit_transfers.errors import (
 from shanraq.credit_transfers.execute import execute
 from shanraq.credit_transfers.find import (
     Totals,
+    Trace,
     details_of_transactions,
     find_transfer,
     list_transfers,
@@ -52,7 +53,7 @@ __all__ = [
     "PREFIX", "Arrived", "Clearing", "ClearingUnavailableError", "CreditTransfer", "CreditTransferNotFoundError",
     "Details", "Distrusted", "Interbank", "InvalidReasonError", "NewRecall", "NewTransfer", "NotRecallableError",
     "Recall", "RecallNotFoundError", "RecallOpenError", "RecallStatus", "Refused", "Rejection", "Route", "Sent", "Step",
-    "Taken", "Terms", "Totals", "TransferStatus", "Unconfirmed", "add_transfers", "ask", "details_of_transactions",
+    "Taken", "Terms", "Totals", "Trace", "TransferStatus", "Unconfirmed", "add_transfers", "ask", "details_of_transactions",
     "execute", "find_recall", "find_transfer", "forget", "list_transfers", "oldest_unanswered_seconds", "recall_transfer",
     "recalls_of_transfer", "send_queued", "take_news", "totals", "trace_transfer", "transfers_of_file",
 ]  # fmt: skip

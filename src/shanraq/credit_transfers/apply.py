@@ -106,10 +106,9 @@ async def apply_item(bank: Interbank, environment: Environment, clearing: str, i
 
 def row_id_of(environment: Environment, item: Arrived | Distrusted) -> str:
     """Return the row of a message that came in: it follows from who sent it under which identifier."""
-    sender = item.sender if isinstance(item, Arrived) else "distrusted"
-    return text_of(
-        messages.PREFIX, derived_number("clearing message", environment, sender, item.business_id, item.cursor)
-    )
+    if isinstance(item, Arrived):
+        return text_of(messages.PREFIX, derived_number("message", environment, item.sender, item.business_id))
+    return text_of(messages.PREFIX, derived_number("distrusted message", environment, item.cursor))
 
 
 async def _keep_only(

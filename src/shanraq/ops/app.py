@@ -14,7 +14,7 @@ from typing import Final
 import structlog
 from prometheus_client import CollectorRegistry
 
-from shanraq import partners, payments, webhooks
+from shanraq import credit_transfers, partners, payments, webhooks
 from shanraq.adapters.cardhost import CardHostAdapter
 from shanraq.adapters.visa import VisaAdapter, VisaConfiguration
 from shanraq.core.actor import SYSTEM, Environment
@@ -24,6 +24,7 @@ from shanraq.core.http import HttpClient
 from shanraq.core.secret import Secret
 from shanraq.core.settings import InvalidSettingError, Settings, VisaSettings
 from shanraq.ops.card_host import card_host, simulated
+from shanraq.ops.clearing import business_zone, clearing
 from shanraq.ops.migrate import migrate, pending
 from shanraq.ops.postgres import EmbeddedPostgres, InUseError, self_check
 from shanraq.payments.adapter import Adapter
@@ -48,6 +49,7 @@ class Platform:
     keyring: Keyring
     acquiring: payments.Acquiring
     webhook_policy: webhooks.GuardPolicy
+    interbank: credit_transfers.Interbank
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)
     card_hosts: tuple[CardHostAdapter, ...] = ()
     visa_simulator: VisaSimulator | None = None
@@ -151,6 +153,7 @@ async def open_platform(
             {environment: _preferred(settings.card_gateway, by_name) for environment, by_name in adapters.items()}
         )
         acquiring = payments.Acquiring(db, keyring, gateways, timedelta(seconds=settings.recover_after_seconds))
+        interbank = await _interbank(stack, settings, db, keyring)
         yield Platform(
             settings,
             owner_dsn,
@@ -159,11 +162,32 @@ async def open_platform(
             keyring,
             acquiring,
             _webhook_policy(settings),
+            interbank,
             card_hosts=tuple(hosts),
             visa_simulator=simulator,
             host_simulator=host_simulator,
             postgres=server,
         )
+
+
+async def _interbank(
+    stack: AsyncExitStack, settings: Settings, db: Database, keyring: Keyring
+) -> credit_transfers.Interbank:
+    clearings: dict[Environment, credit_transfers.Clearing] = {}
+    for environment, name, clearing_settings in (
+        (Environment.SANDBOX, "clearing_sandbox", settings.clearing_sandbox),
+        (Environment.LIVE, "clearing_live", settings.clearing_live),
+    ):
+        if clearing_settings.url:
+            clearings[environment] = adapter = clearing(name, clearing_settings)
+            stack.push_async_callback(adapter.close)
+    return credit_transfers.Interbank(
+        db,
+        keyring,
+        clearings,
+        zone=business_zone(settings.business_timezone),
+        ask_after_seconds=settings.clearing_ask_after_seconds,
+    )
 
 
 def _preferred(name: str, adapters: Mapping[str, Adapter]) -> dict[str, Adapter]:

@@ -62,7 +62,9 @@ class _Server(uvicorn.Server):
 def build_api(platform: Platform, *, routes: bool = True) -> Edge:
     """Put the REST application together; without `routes` it answers for health and metrics only."""
     settings = platform.settings
-    services = ApiServices(platform.db, platform.keyring, platform.acquiring, platform.webhook_policy)
+    services = ApiServices(
+        platform.db, platform.keyring, platform.acquiring, platform.webhook_policy, platform.interbank
+    )
 
     async def authenticate(credentials: partners.Credentials, address: str) -> Actor:
         return await partners.authenticate(platform.db, platform.keyring, credentials, address=address)
@@ -144,6 +146,7 @@ async def _working(
         courier,
         platform.registry,
         card_hosts=platform.card_hosts,
+        interbank=platform.interbank,
         recover_interval_seconds=platform.settings.recover_interval_seconds,
     )
     working = asyncio.create_task(worker.run(), name="worker")

@@ -8,15 +8,16 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Final
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
-from shanraq import events, partners, payments, transactions, webhooks
+from shanraq import credit_transfers, events, partners, payments, transactions, webhooks
 from shanraq.adapters.cardhost import CardHostAdapter
 from shanraq.core import once
-from shanraq.core.actor import SYSTEM
+from shanraq.core.actor import SYSTEM, Environment
 from shanraq.core.db import Database
 from shanraq.switch import carry_out_reversals
 
@@ -31,6 +32,10 @@ _LAST_DELIVERIES_SECONDS: Final = 10.0
 _FAILED_SECONDS: Final = (0.1, 5.0)
 _FORWARD_SECONDS: Final = 0.5
 _REVERSALS_SECONDS: Final = 0.5
+_EXECUTE_SECONDS: Final = 0.5
+_SEND_SECONDS: Final = 0.5
+_MAILBOX_WAIT_SECONDS: Final = 20.0
+_ASK_SECONDS: Final = 5.0
 
 
 class Worker:
@@ -47,10 +52,12 @@ class Worker:
         registry: CollectorRegistry,
         *,
         card_hosts: Sequence[CardHostAdapter] = (),
+        interbank: credit_transfers.Interbank | None = None,
         recover_interval_seconds: float = 5.0,
     ) -> None:
         self._db = db
         self._card_hosts = card_hosts
+        self._interbank = interbank or credit_transfers.Interbank(db, acquiring.keyring)
         self._acquiring = acquiring
         self._courier = courier
         self._recover_interval_seconds = recover_interval_seconds
@@ -73,6 +80,11 @@ class Worker:
             ("link",),
             registry=registry,
         )
+        self._unanswered = Gauge(
+            "shanraq_credit_transfers_oldest_unanswered_seconds",
+            "Age of the oldest credit transfer that a clearing system has not decided on.",
+            registry=registry,
+        )
         self._online = Gauge("shanraq_card_host_connections", "Connections that are up.", ("link",), registry=registry)
 
     async def run(self) -> None:
@@ -87,6 +99,9 @@ class Worker:
                 group.create_task(self._every(_REVERSALS_SECONDS, "reversals", self._take_back), name="reversals")
                 group.create_task(self._every(3600.0, "forget", self._forget), name="forget")
                 group.create_task(self._every(5.0, "observe", self._observe), name="observe")
+                group.create_task(self._every(_EXECUTE_SECONDS, "execute", self._execute), name="execute")
+                for environment in self._interbank.clearings:
+                    self._clear(group, environment)
                 for host in self._card_hosts:
                     name = f"forward {host.link.configuration.name}"
                     group.create_task(self._every(_FORWARD_SECONDS, name, host.forward), name=name)
@@ -128,12 +143,27 @@ class Worker:
     async def _take_back(self) -> int:
         return await carry_out_reversals(self._acquiring)
 
+    async def _execute(self) -> int:
+        return await credit_transfers.execute(self._interbank)
+
+    def _clear(self, group: asyncio.TaskGroup, environment: Environment) -> None:
+        bank = self._interbank
+        for verb, seconds, work in (
+            ("send", _SEND_SECONDS, partial(credit_transfers.send_queued, bank, environment)),
+            ("listen", _SEND_SECONDS,
+             partial(credit_transfers.take_news, bank, environment, wait_seconds=_MAILBOX_WAIT_SECONDS)),
+            ("ask", _ASK_SECONDS, partial(credit_transfers.ask, bank, environment)),
+        ):  # fmt: skip
+            name = f"{verb} {bank.clearings[environment].terms.name}"
+            group.create_task(self._every(seconds, name, work), name=name)
+
     async def _expire(self) -> int:
         return await transactions.expire_holds(self._db)
 
     async def _forget(self) -> int:
         async with self._db.begin(SYSTEM) as tx:
             forgotten = await once.forget(tx, tx.now - once.RETENTION)
+            forgotten += await credit_transfers.forget(tx)
         for host in self._card_hosts:
             forgotten += await host.forget()
         return forgotten + await partners.prune_nonces(self._db)
@@ -141,6 +171,7 @@ class Worker:
     async def _observe(self) -> int:
         async with self._db.begin(SYSTEM) as tx:
             self._unstamped.set(await events.unstamped(tx))
+        self._unanswered.set(await credit_transfers.oldest_unanswered_seconds(self._db))
         self._unknown.set(await payments.oldest_unknown_seconds(self._db))
         for host in self._card_hosts:
             link, backlog = host.link.configuration.name, await host.backlog()

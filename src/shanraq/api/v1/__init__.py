@@ -9,6 +9,7 @@ from shanraq.api.v1 import (
     partners,
     payment_methods,
     payments,
+    recalls,
     transactions,
     webhook_endpoints,
 )
@@ -22,6 +23,7 @@ ROUTES = [
     *payment_methods.ROUTES,
     *payments.ROUTES,
     *p2p_transfers.ROUTES,
+    *recalls.ROUTES,
     *webhook_endpoints.ROUTES,
     *events.ROUTES,
 ]
