@@ -105,7 +105,9 @@ class InterbankWorld:
 
     async def add(self, *new: NewTransfer, file: str = "") -> list[CreditTransfer]:
         async with self.db.begin(self.bank.actor) as tx:
-            return await credit_transfers.add_transfers(tx, self.keyring, file or FILE + self.bank.actor.partner_id, new)
+            return await credit_transfers.add_transfers(
+                tx, self.keyring, file or FILE + self.bank.actor.partner_id, new
+            )
 
     async def find(self, transfer: CreditTransfer) -> CreditTransfer:
         return await credit_transfers.find_transfer(self.db, self.bank.actor, transfer.id)

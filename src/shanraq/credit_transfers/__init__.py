@@ -48,6 +48,7 @@ from shanraq.credit_transfers.model import (
 )
 from shanraq.credit_transfers.recall import NewRecall, find_recall, recall_transfer, recalls_of_transfer
 from shanraq.credit_transfers.send import send_queued
+from shanraq.credit_transfers.verify import verify
 
 __all__ = [
     "PREFIX", "Arrived", "Clearing", "ClearingUnavailableError", "CreditTransfer", "CreditTransferNotFoundError",
@@ -55,5 +56,5 @@ __all__ = [
     "Recall", "RecallNotFoundError", "RecallOpenError", "RecallStatus", "Refused", "Rejection", "Route", "Sent", "Step",
     "Taken", "Terms", "Totals", "Trace", "TransferStatus", "Unconfirmed", "add_transfers", "ask", "details_of_transactions",
     "execute", "find_recall", "find_transfer", "forget", "list_transfers", "oldest_unanswered_seconds", "recall_transfer",
-    "recalls_of_transfer", "send_queued", "take_news", "totals", "trace_transfer", "transfers_of_file",
+    "recalls_of_transfer", "send_queued", "take_news", "totals", "trace_transfer", "transfers_of_file", "verify",
 ]  # fmt: skip

@@ -266,6 +266,12 @@ async def of_message(tx: Tx, message_id: str) -> list[CreditTransfer]:
     return [transfer_of(row) for row in rows]
 
 
+async def all_after(tx: Tx, after: str, limit: int) -> list[CreditTransfer]:
+    """Return transfers of all partners in the order of their ids, as the system."""
+    rows = await tx.rows("SELECT * FROM credit_transfer WHERE id > $1 ORDER BY id LIMIT $2", after, limit)
+    return [transfer_of(row) for row in rows]
+
+
 async def take_unanswered(tx: Tx, environment: Environment, limit: int, longest: timedelta) -> list[Owned]:
     """Take, as the system, submitted transfers whose status is to be asked for; each time the pause doubles."""
     rows = await tx.rows(

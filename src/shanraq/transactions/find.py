@@ -8,7 +8,7 @@ from shanraq.core.actor import Actor
 from shanraq.core.db import Database, Tx
 from shanraq.core.page import Page, PageRequest, page_of
 from shanraq.transactions import store
-from shanraq.transactions.model import Transaction
+from shanraq.transactions.model import Transaction, TransactionStatus
 from shanraq.transactions.store import Stored
 
 
@@ -32,6 +32,11 @@ async def list_transactions(
 async def load_transactions(tx: Tx, transaction_ids: Sequence[str]) -> dict[str, Stored]:
     """Return transactions of the partner, locked for a change, for verbs that carry many on at once."""
     return await store.load_many(tx, transaction_ids)
+
+
+async def outcomes(tx: Tx, transaction_ids: Sequence[str]) -> dict[str, tuple[TransactionStatus, int]]:
+    """Return status and amount (minor units) of transactions of any partner, as the system, for proofs."""
+    return await store.outcomes(tx, transaction_ids)
 
 
 async def load_transaction(tx: Tx, transaction_id: str, *, lock: bool = False) -> store.Stored:

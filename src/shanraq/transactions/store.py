@@ -188,6 +188,12 @@ async def load_many(tx: Tx, transaction_ids: Sequence[str]) -> dict[str, Stored]
     return {row["id"]: stored_of(row) for row in rows}
 
 
+async def outcomes(tx: Tx, transaction_ids: Sequence[str]) -> dict[str, tuple[TransactionStatus, int]]:
+    """Return status and amount of transactions of any partner, as the system, for proofs."""
+    rows = await tx.rows("SELECT id, status, amount FROM transaction WHERE id = ANY($1)", list(transaction_ids))
+    return {row["id"]: (TransactionStatus(row["status"]), row["amount"]) for row in rows}
+
+
 async def exchange_hold(tx: Tx, before: Stored, hold_id: int, amount: Money) -> Stored:
     """Write another hold and amount of a transaction that stays in its status; raise MovedMeanwhileError."""
     old = before.transaction
