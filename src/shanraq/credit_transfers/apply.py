@@ -37,6 +37,10 @@ log = structlog.get_logger(__name__)
 
 SETTLED_STATUSES: Final = frozenset({"ACSC", "ACCC"})
 REJECTED_STATUSES: Final = frozenset({"RJCT", "CANC", "BLCK"})
+_UNANSWERED: Final = dict.fromkeys(
+    ("pacs.003", "pacs.008", "pacs.009", "pacs.010", "camt.056"),
+    "money that comes in, or is asked back, is not taken here: a person has to answer",
+)
 _RECALL_ANSWERS: Final = {
     "ACCR": RecallStatus.ACCEPTED,
     "RJCR": RecallStatus.REJECTED,
@@ -86,7 +90,9 @@ async def apply_item(bank: Interbank, environment: Environment, clearing: str, i
     for owner, one in told:
         owners[owner].append(one)
     if not owners:
-        failure = "it names no transfer of ours" if news else ""
+        failure = "it names no transfer of ours" if news else _UNANSWERED.get(item.definition[:8], "")
+        if failure:
+            log.error("clearing.not_acted_on", business_id=item.business_id, definition=item.definition, why=failure)
         await _keep_only(bank, environment, clearing, item, failure=failure)
         return
     alone = len(owners) == 1
