@@ -6,7 +6,7 @@ import base64
 import binascii
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Final
@@ -24,11 +24,12 @@ from shanraq.core.http import HttpClient
 from shanraq.core.secret import Secret
 from shanraq.core.settings import InvalidSettingError, Settings, VisaSettings
 from shanraq.ops.card_host import card_host, simulated
-from shanraq.ops.clearing import business_zone, clearing
+from shanraq.ops.clearing import business_zone, clearing, simulated_clearing
 from shanraq.ops.migrate import migrate, pending
 from shanraq.ops.postgres import EmbeddedPostgres, InUseError, self_check
 from shanraq.payments.adapter import Adapter
 from shanraq.simulators.iso8583 import HostConfiguration, Iso8583Host
+from shanraq.simulators.iso20022 import ClearingConfiguration, ClearingSimulator, clearing_credentials
 from shanraq.simulators.visa import VisaCredentials, VisaSimulator
 
 log = structlog.get_logger(__name__)
@@ -54,6 +55,7 @@ class Platform:
     card_hosts: tuple[CardHostAdapter, ...] = ()
     visa_simulator: VisaSimulator | None = None
     host_simulator: Iso8583Host | None = None
+    clearing_simulator: ClearingSimulator | None = None
     postgres: EmbeddedPostgres | None = None
 
     async def check_database(self) -> str:
@@ -153,7 +155,11 @@ async def open_platform(
             {environment: _preferred(settings.card_gateway, by_name) for environment, by_name in adapters.items()}
         )
         acquiring = payments.Acquiring(db, keyring, gateways, timedelta(seconds=settings.recover_after_seconds))
-        interbank = await _interbank(stack, settings, db, keyring)
+        clearing_simulator: ClearingSimulator | None = None
+        if simulators and not settings.clearing_sandbox.url:
+            announce("starting the clearing simulator")
+            clearing_simulator = await stack.enter_async_context(_clearing_simulator(settings, control_token))
+        interbank = await _interbank(stack, settings, db, keyring, clearing_simulator)
         yield Platform(
             settings,
             owner_dsn,
@@ -166,12 +172,17 @@ async def open_platform(
             card_hosts=tuple(hosts),
             visa_simulator=simulator,
             host_simulator=host_simulator,
+            clearing_simulator=clearing_simulator,
             postgres=server,
         )
 
 
 async def _interbank(
-    stack: AsyncExitStack, settings: Settings, db: Database, keyring: Keyring
+    stack: AsyncExitStack,
+    settings: Settings,
+    db: Database,
+    keyring: Keyring,
+    simulator: ClearingSimulator | None,
 ) -> credit_transfers.Interbank:
     clearings: dict[Environment, credit_transfers.Clearing] = {}
     for environment, name, clearing_settings in (
@@ -181,6 +192,9 @@ async def _interbank(
         if clearing_settings.url:
             clearings[environment] = adapter = clearing(name, clearing_settings)
             stack.push_async_callback(adapter.close)
+    if simulator is not None:
+        clearings[Environment.SANDBOX] = simulated_adapter = simulated_clearing(settings.clearing_sandbox, simulator)
+        stack.push_async_callback(simulated_adapter.close)
     return credit_transfers.Interbank(
         db,
         keyring,
@@ -237,6 +251,19 @@ async def _host_simulator(settings: Settings) -> AsyncIterator[Iso8583Host]:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     async with Iso8583Host(HostConfiguration(journal=folder / "card-host.jsonl")) as host:
         yield host
+
+
+@asynccontextmanager
+async def _clearing_simulator(settings: Settings, control_token: str | None) -> AsyncIterator[ClearingSimulator]:
+    folder = settings.data_path / "simulators"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    configuration = ClearingConfiguration(
+        credentials=clearing_credentials(folder / "clearing.json"), database=folder / "clearing.sqlite"
+    )
+    if control_token:
+        configuration = replace(configuration, control_token=control_token)
+    async with ClearingSimulator(configuration) as simulator:
+        yield simulator
 
 
 def _simulated_visa(settings: VisaSettings, simulator: VisaSimulator) -> VisaAdapter:

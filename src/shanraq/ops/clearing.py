@@ -6,11 +6,14 @@ from pathlib import Path
 from typing import Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+import msgspec
+
 from shanraq.adapters.clearing import ClearingAdapter, ClearingConfiguration
 from shanraq.core.money import Currency, UnknownCurrencyError
 from shanraq.core.secret import Secret
 from shanraq.core.settings import ClearingSettings, InvalidSettingError
 from shanraq.credit_transfers import Terms
+from shanraq.simulators.iso20022 import ClearingSimulator
 from shanraq.standards.iso20022.identifiers import bic_fault
 from shanraq.standards.iso20022.signatures import SigningError, SoftwareSigner, TrustError, TrustStore
 
@@ -44,6 +47,23 @@ def clearing(name: str, settings: ClearingSettings) -> ClearingAdapter:
             terms=terms(name, settings),
             signer=signer,
             trust=believed,
+            timeout_seconds=settings.timeout_seconds,
+        )
+    )
+
+
+def simulated_clearing(settings: ClearingSettings, simulator: ClearingSimulator) -> ClearingAdapter:
+    """Return the adapter of the simulator, as its first participant."""
+    credentials = simulator.credentials
+    member = next(iter(credentials.participants.values()))
+    named = msgspec.structs.replace(settings, bic=member.bic, clearing_bic=credentials.clearing.bic)
+    return ClearingAdapter(
+        ClearingConfiguration(
+            base_url=simulator.base_url,
+            token=Secret(member.token),
+            terms=terms("clearing_sandbox", named),
+            signer=member.signer,
+            trust=credentials.trust_of_participant(),
             timeout_seconds=settings.timeout_seconds,
         )
     )
