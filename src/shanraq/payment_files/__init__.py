@@ -8,7 +8,7 @@ from shanraq.payment_files.errors import (
     PaymentFileNotFoundError,
     UnknownReportError,
 )
-from shanraq.payment_files.find import find_file, list_files
+from shanraq.payment_files.find import find_file, list_files, transfers_of_file
 from shanraq.payment_files.model import (
     PREFIX,
     FileFinding,
@@ -25,5 +25,5 @@ __all__ = [
     "LEASE", "LIMIT_BYTES", "OPERATION", "PREFIX", "VERSIONS", "Detail", "DuplicateFileError", "EmptyFileError",
     "FileFinding", "FileProfile", "FileStatus", "LargeFileError", "NewPaymentFile", "PaymentFile",
     "PaymentFileNotFoundError", "Progress", "Report", "UnknownReportError", "advance", "default_version", "find_file",
-    "list_files", "receive", "report", "sweep",
+    "list_files", "receive", "report", "sweep", "transfers_of_file",
 ]  # fmt: skip

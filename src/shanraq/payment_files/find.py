@@ -22,6 +22,16 @@ async def find_file(db: Database, actor: Actor, file_id: str) -> PaymentFile:
     return msgspec.structs.replace(file, progress=Progress(file.progress.loaded, counts))
 
 
+async def transfers_of_file(
+    db: Database, actor: Actor, file_id: str, request: PageRequest
+) -> Page[credit_transfers.CreditTransfer]:
+    """Return the transfers of a file, newest first. Raises PaymentFileNotFoundError."""
+    actor.require("payment_files:read")
+    async with db.begin(actor) as tx:
+        await store.load(tx, file_id)
+    return await credit_transfers.list_transfers(db, actor, request, payment_file_id=file_id)
+
+
 async def list_files(
     db: Database, actor: Actor, request: PageRequest, *, status: FileStatus | None = None
 ) -> Page[PaymentFile]:
