@@ -59,9 +59,11 @@ class Order:
         day = self.day.replace("2026-11-25", self.created.date().isoformat())
         total = f"<CtrlSum>{self.total}</CtrlSum>" if self.total else ""
         parts = [
-            f'<?xml version="1.0" encoding="UTF-8"?>\n<Document xmlns="{NAMESPACE}{self.version}"><CstmrCdtTrfInitn><GrpHdr>'
-            f"<MsgId>{self.message_id}</MsgId><CreDtTm>{self.created:%Y-%m-%dT%H:%M:%S}Z</CreDtTm><NbOfTxs>{count}</NbOfTxs>"
-            f"{total}<InitgPty><Nm>Payer LLP</Nm></InitgPty></GrpHdr>"
+            (
+                f'<?xml version="1.0" encoding="UTF-8"?>\n<Document xmlns="{NAMESPACE}{self.version}"><CstmrCdtTrfInitn><GrpHdr>'
+                f"<MsgId>{self.message_id}</MsgId><CreDtTm>{self.created:%Y-%m-%dT%H:%M:%S}Z</CreDtTm><NbOfTxs>{count}</NbOfTxs>"
+                f"{total}<InitgPty><Nm>Payer LLP</Nm></InitgPty></GrpHdr>"
+            )
         ]
         for number, block in enumerate(self.blocks, 1):
             parts.append(
