@@ -60,7 +60,8 @@ class Order:
         total = f"<CtrlSum>{self.total}</CtrlSum>" if self.total else ""
         parts = [
             (
-                f'<?xml version="1.0" encoding="UTF-8"?>\n<Document xmlns="{NAMESPACE}{self.version}"><CstmrCdtTrfInitn><GrpHdr>'
+                f'<?xml version="1.0" encoding="UTF-8"?>\n<Document xmlns="{NAMESPACE}{self.version}"><CstmrCdtTrfInitn>'
+                "<GrpHdr>"
                 f"<MsgId>{self.message_id}</MsgId><CreDtTm>{self.created:%Y-%m-%dT%H:%M:%S}Z</CreDtTm><NbOfTxs>{count}</NbOfTxs>"
                 f"{total}<InitgPty><Nm>Payer LLP</Nm></InitgPty></GrpHdr>"
             )
@@ -112,9 +113,9 @@ class Office:
     async def loaded(self, content: bytes, key: str = "k", **said: str) -> payment_files.PaymentFile:
         """Upload a file, validate and load it."""
         given = await self.upload(content, key, **said)
-        await self.step()
-        await self.step()
-        return await self.find(given.value.id)
+        while (file := await self.find(given.value.id)).status in ("received", "loading"):
+            await self.step()
+        return file
 
     async def find(self, file_id: str) -> payment_files.PaymentFile:
         """Return a file as it stands."""

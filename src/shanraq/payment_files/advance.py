@@ -133,10 +133,18 @@ class _Work:
         known = File(file.id, file.definition, file.created_at.date(), rejections)
         async with self._reading() as (run, read):
             batches = read_batches(read(), known, after=loaded)
-            while (batch := await run(lambda: next(batches, None))) is not None:
+            batch = await run(lambda: next(batches, None))
+            while batch is not None:
+                # While one batch is stored, the next is read.
+                following = asyncio.ensure_future(run(lambda: next(batches, None)))
                 losses.update(batch.losses)
-                await self._store(batch, loaded, losses)
+                try:
+                    await self._store(batch, loaded, losses)
+                except BaseException:
+                    following.cancel()
+                    raise
                 loaded += len(batch.transfers)
+                batch = await following
         async with self._db.begin(self._taken.actor) as tx:
             if not await store.end_loading(tx, self._taken, _with_losses(file, losses)):
                 raise _LeaseLostError

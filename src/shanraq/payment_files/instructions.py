@@ -323,8 +323,8 @@ def _texts(element: etree._Element | None, names: tuple[str, ...]) -> dict[str, 
 
 def _xml(element: etree._Element) -> str:
     """Write an element without namespace and white space between elements."""
-    name = local_name(element)
-    attributes = "".join([f" {key!s}={quoteattr(str(value))}" for key, value in sorted(element.items())])
-    inner = [_xml(each) for each in element.iterchildren("*")]
-    content = "".join(inner) if inner else escape(element.text or "")
+    name = element.tag.rpartition("}")[2]
+    attributes = "".join([f" {key!s}={quoteattr(str(value))}" for key, value in element.items()])
+    # Comments and processing instructions were left out by the parser.
+    content = "".join([_xml(each) for each in element]) if len(element) else escape(element.text or "")
     return f"<{name}{attributes}>{content}</{name}>"
