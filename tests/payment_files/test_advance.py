@@ -99,7 +99,7 @@ async def test_the_money_of_a_file_moves_once(office: Office, database: Database
         (b"<!DOCTYPE x><x/>", "FF01", "document type declaration"),
         (order(1)[:-20], "FF01", "not well-formed"),
         (order(1).replace(b"<PmtMtd>TRF", b"<PmtMtd>XXX"), "CH16", "one of"),
-        (order(1).replace(b'Ccy="KZT"', b""), "CH21", "attribute is missing"),
+        (order(1).replace(b'Ccy="KZT"', b""), "AM11", "attribute is missing"),
         (order(1).replace(b"pain.001.001.09", b"pain.001.001.99"), "FF01", "no definition"),
         (ANOTHER_MESSAGE, "FF01", "this is pain.002.001.10"),
         (Order([[transaction(1)]], count="2").xml(), "AM18", "1 transactions"),
@@ -180,7 +180,7 @@ async def test_end_to_end_ids_in_use_are_refused_in_later_files(office: Office) 
         (transaction(2, currency="QQQ"), "AM11"),
         (transaction(2, amount="1.001"), "CH20"),
         (transaction(2, amount="0.00"), "AM01"),
-        (transaction(2, iban="KZ82722TEST000000002"), "AC01"),
+        (transaction(2, iban="KZ82722TEST000000002"), "AC03"),
         (
             transaction(2).replace(
                 '<InstdAmt Ccy="KZT">100.00</InstdAmt>',
@@ -214,7 +214,7 @@ async def test_an_error_of_a_block_refuses_its_transactions(office: Office) -> N
 
     file = await office.loaded(late.encode())
 
-    assert await reasons(office, file.id) == [("received", ""), ("received", ""), ("rejected", "DT01")]
+    assert await reasons(office, file.id) == [("received", ""), ("received", ""), ("rejected", "CH04")]
 
 
 async def test_other_payment_methods_are_not_offered(office: Office) -> None:

@@ -10,12 +10,13 @@ from lxml import etree
 from shanraq.credit_transfers import Rejection
 from shanraq.payment_files.model import KEPT_FINDINGS, REASON_TEXT_LENGTH, FileFinding, Heading, Verdict
 from shanraq.standards import iso20022
+from shanraq.standards.iso20022.check import MAX_FINDINGS
 from shanraq.standards.iso20022.tree import text
 
 KIND: Final = "pain.001"
-_TAKEN: Final = 1000  # errors of single blocks and transactions; a report holds no more
 _PLACE: Final = re.compile(r"/Document/[^/]+/PmtInf(?:\[([0-9]+)\])?(?:/CdtTrfTxInf(?:\[([0-9]+)\])?)?(?=[/@]|$)")
 _HEADING_LENGTH: Final = 35
+_MORE: Final = "too_many_findings"  # a note at the end of a report, also when there were too many warnings
 
 
 def judge(report: iso20022.Report, heading: Heading) -> Verdict:
@@ -25,7 +26,9 @@ def judge(report: iso20022.Report, heading: Heading) -> Verdict:
     first (FF01 where it has none); so do more errors than a report holds. Other errors inside a block refuse its transactions,
     errors inside a transaction that transaction.
     """
-    errors = [finding for finding in report.findings if finding.severity is iso20022.Severity.ERROR]
+    errors = [
+        finding for finding in report.findings if finding.severity is iso20022.Severity.ERROR and finding.code != _MORE
+    ]
     rejection: Rejection | None = None
     rejections: dict[tuple[int, int], Rejection] = {}
     for error in errors:
@@ -36,11 +39,10 @@ def judge(report: iso20022.Report, heading: Heading) -> Verdict:
             rejections.setdefault(place, _rejection(error, "NARR"))
     if report.message and not report.message.startswith(f"{KIND}."):
         rejection = Rejection("FF01", f"this is {report.message}; payment files are {KIND}")
-    elif rejection is None and len(errors) >= _TAKEN:
-        rejection = Rejection(
-            errors[0].reason or "FF01",
-            f"more than {_TAKEN} errors; the first: {errors[0].message}"[:REASON_TEXT_LENGTH],
-        )
+    elif rejection is None and len(errors) >= MAX_FINDINGS:
+        # Nobody knows which transactions the errors that are left out are about.
+        words = f"{MAX_FINDINGS} errors or more; the first: {errors[0].message}"
+        rejection = Rejection(errors[0].reason or "FF01", words[:REASON_TEXT_LENGTH])
     return Verdict(
         definition=report.message,
         heading=heading,
