@@ -344,6 +344,7 @@ class _Operation:
         self.tags: list[str] = handler.resolve_tags()
         self._handler = handler
         self._public = bool(handler.opt.get("public"))
+        self._upload: tuple[str, ...] = handler.opt.get("upload", ())
         self._parameters = list(parameters_of(handler))
         self._keyed = any(parameter.name == _IDEMPOTENCY_KEY for parameter in self._parameters)
         self._body = handler.parsed_data_field.annotation if handler.parsed_data_field is not None else None
@@ -364,7 +365,7 @@ class _Operation:
             statuses |= {429}
         if not self._public:
             statuses |= {401, 403, 503}
-        if self._body is not None:
+        if self._body is not None or self._upload:
             statuses |= {408, 413, 415}
         if any(parameter.place == "path" for parameter in self._parameters):
             statuses |= {404}
@@ -406,6 +407,13 @@ class _Operation:
             operation["requestBody"] = {
                 "required": True,
                 "content": {"application/json": {"schema": schemas[self._body]}},
+            }
+        if self._upload:
+            content = {media_type: {"schema": {"type": "string"}} for media_type in self._upload}
+            operation["requestBody"] = {
+                "required": True,
+                "description": "The file; it may be compressed (`Content-Encoding: gzip`).",
+                "content": content,
             }
         if handler.deprecated:
             operation["deprecated"] = True

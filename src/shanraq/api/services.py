@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias, TypeVar
 
 from litestar.di import NamedDependency
 from litestar.params import SkipValidation
 
-from shanraq import credit_transfers, partners, payments, transactions, webhooks
+from shanraq import credit_transfers, partners, payment_files, payments, transactions, webhooks
 from shanraq.api.answer import Answer, answer_given
 from shanraq.core.actor import Actor
 from shanraq.core.batch import Batcher
@@ -32,6 +32,7 @@ class ApiServices:
     acquiring: payments.Acquiring
     webhook_policy: webhooks.GuardPolicy
     interbank: credit_transfers.Interbank
+    payment_file_limit_bytes: int = payment_files.LIMIT_BYTES
     transactions_batch: Batcher[transactions.Asked, transactions.Answer] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -43,12 +44,12 @@ class ApiServices:
         assert isinstance(group, Actor)
         return await transactions.create_transactions(self.db, group, asked)
 
-    async def answered(self, actor: Actor, given: Given[T]) -> Answer[T]:
+    async def answered(self, actor: Actor, given: Given[T], headers: Mapping[str, str] | None = None) -> Answer[T]:
         """Answer a keyed request; a replay is what a certification run wants to see."""
         if given.replayed and actor.certifying:
             async with self.db.begin(actor) as tx:
                 await partners.observe(tx, partners.Check.IDEMPOTENT_REPLAY, actor.request_id)
-        return answer_given(given)
+        return answer_given(given, headers=headers)
 
 
 Services: TypeAlias = NamedDependency[SkipValidation[ApiServices]]

@@ -149,6 +149,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["json", "text"] = "json"
     body_limit_bytes: int = 65_536
+    payment_file_limit_bytes: int = 268_435_456
+    """How large an uploaded payment file may be, both packed and unpacked."""
+    payment_file_timeout_seconds: float = 600.0
+    """How long an upload may take."""
     rate_limit_per_second: float = 500.0
     rate_limit_burst: int = 1_000
     public_rate_limit_per_second: float = 5.0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
@@ -142,6 +142,17 @@ async def of_file(tx: Tx, payment_file_id: str, after_position: int, limit: int)
         payment_file_id, partner_id, environment, after_position, limit,
     )  # fmt: skip
     return [transfer_of(row) for row in rows]
+
+
+async def walk_file(tx: Tx, payment_file_id: str) -> AsyncIterator[CreditTransfer]:
+    """Yield the transfers of a file in its order, as they all stood at one moment."""
+    partner_id, environment = tx.actor.scope
+    async for row in tx.cursor(
+        """SELECT * FROM credit_transfer
+            WHERE payment_file_id = $1 AND partner_id = $2 AND environment = $3 ORDER BY position""",
+        payment_file_id, partner_id, environment,
+    ):  # fmt: skip
+        yield transfer_of(row)
 
 
 async def count(tx: Tx, payment_file_id: str) -> list[Row]:

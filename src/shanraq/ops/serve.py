@@ -63,7 +63,12 @@ def build_api(platform: Platform, *, routes: bool = True) -> Edge:
     """Put the REST application together; without `routes` it answers for health and metrics only."""
     settings = platform.settings
     services = ApiServices(
-        platform.db, platform.keyring, platform.acquiring, platform.webhook_policy, platform.interbank
+        platform.db,
+        platform.keyring,
+        platform.acquiring,
+        platform.webhook_policy,
+        platform.interbank,
+        settings.payment_file_limit_bytes,
     )
 
     async def authenticate(credentials: partners.Credentials, address: str) -> Actor:
@@ -78,6 +83,8 @@ def build_api(platform: Platform, *, routes: bool = True) -> Edge:
         credential_limit=RateLimiter(settings.rate_limit_per_second, settings.rate_limit_burst),
         address_limit=RateLimiter(settings.public_rate_limit_per_second, settings.public_rate_limit_burst),
         body_limit_bytes=settings.body_limit_bytes,
+        upload_limit_bytes=settings.payment_file_limit_bytes,
+        upload_timeout_seconds=settings.payment_file_timeout_seconds,
     )
 
 

@@ -1,4 +1,4 @@
-"""The worker: number events, deliver webhooks, recover payments, deliver reversals, let holds run out, forget old answers.
+"""The worker: number events, deliver webhooks, recover payments, deliver reversals, work at payment files, forget what is old.
 
 Any number of workers run side by side; each loop takes what no other has. A loop that fails is logged and goes on.
 """
@@ -14,7 +14,7 @@ from typing import Final
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
-from shanraq import credit_transfers, events, partners, payments, transactions, webhooks
+from shanraq import credit_transfers, events, partners, payment_files, payments, transactions, webhooks
 from shanraq.adapters.cardhost import CardHostAdapter
 from shanraq.core import once
 from shanraq.core.actor import SYSTEM, Environment
@@ -36,6 +36,8 @@ _EXECUTE_SECONDS: Final = 0.5
 _SEND_SECONDS: Final = 0.5
 _MAILBOX_WAIT_SECONDS: Final = 20.0
 _ASK_SECONDS: Final = 5.0
+_PAYMENT_FILES_SECONDS: Final = 0.5
+_PAYMENT_FILES_AT_ONCE: Final = 2  # a small file need not wait for a large one
 
 
 class Worker:
@@ -97,6 +99,9 @@ class Worker:
                 group.create_task(self._every(self._recover_interval_seconds, "recover", self._recover), name="recover")
                 group.create_task(self._every(1.0, "expire", self._expire), name="expire")
                 group.create_task(self._every(_REVERSALS_SECONDS, "reversals", self._take_back), name="reversals")
+                for number in range(_PAYMENT_FILES_AT_ONCE):
+                    name = f"payment files {number}"
+                    group.create_task(self._every(_PAYMENT_FILES_SECONDS, "payment_files", self._advance), name=name)
                 group.create_task(self._every(3600.0, "forget", self._forget), name="forget")
                 group.create_task(self._every(5.0, "observe", self._observe), name="observe")
                 group.create_task(self._every(_EXECUTE_SECONDS, "execute", self._execute), name="execute")
@@ -157,6 +162,9 @@ class Worker:
             name = f"{verb} {bank.clearings[environment].terms.name}"
             group.create_task(self._every(seconds, name, work), name=name)
 
+    async def _advance(self) -> int:
+        return await payment_files.advance(self._db, self._acquiring.keyring)
+
     async def _expire(self) -> int:
         return await transactions.expire_holds(self._db)
 
@@ -166,6 +174,7 @@ class Worker:
             forgotten += await credit_transfers.forget(tx)
         for host in self._card_hosts:
             forgotten += await host.forget()
+        forgotten += await payment_files.sweep(self._db)
         return forgotten + await partners.prune_nonces(self._db)
 
     async def _observe(self) -> int:

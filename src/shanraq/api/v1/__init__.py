@@ -3,10 +3,12 @@
 from shanraq.api.v1 import (
     accounts,
     authentication,
+    credit_transfers,
     customers,
     events,
     p2p_transfers,
     partners,
+    payment_files,
     payment_methods,
     payments,
     recalls,
@@ -24,6 +26,8 @@ ROUTES = [
     *payments.ROUTES,
     *p2p_transfers.ROUTES,
     *recalls.ROUTES,
+    *payment_files.ROUTES,
+    *credit_transfers.ROUTES,
     *webhook_endpoints.ROUTES,
     *events.ROUTES,
 ]
