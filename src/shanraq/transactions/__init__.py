@@ -15,7 +15,7 @@ from shanraq.transactions.errors import (
 )
 from shanraq.transactions.execute import execute_transaction
 from shanraq.transactions.expire import expire_holds
-from shanraq.transactions.find import find_transaction, list_transactions, load_transaction
+from shanraq.transactions.find import find_transaction, list_transactions, load_transaction, load_transactions
 from shanraq.transactions.model import (
     FAILURES,
     PREFIX,
@@ -67,6 +67,7 @@ __all__ = [
     "find_transaction",
     "list_transactions",
     "load_transaction",
+    "load_transactions",
     "open_movements",
     "reduce_hold",
     "release",

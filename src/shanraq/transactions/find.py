@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from shanraq.core.actor import Actor
 from shanraq.core.db import Database, Tx
 from shanraq.core.page import Page, PageRequest, page_of
@@ -29,3 +31,8 @@ async def list_transactions(
 async def load_transaction(tx: Tx, transaction_id: str, *, lock: bool = False) -> store.Stored:
     """Return one transaction with its ledger ids, for modules that own it."""
     return await store.load(tx, transaction_id, lock=lock)
+
+
+async def load_transactions(tx: Tx, transaction_ids: Sequence[str]) -> dict[str, Transaction]:
+    """Return the partner's transactions among these ids, by id."""
+    return await store.load_many(tx, transaction_ids)
