@@ -4,9 +4,8 @@ from collections.abc import AsyncIterator
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
-from lxml import etree
 
-from shanraq import accounts, statements, transactions
+from shanraq import statements
 from shanraq.core.crypto import Keyring
 from shanraq.core.db import Database
 from shanraq.standards import iso20022
@@ -54,6 +53,5 @@ async def test_a_statement(bank: Bank, clock: Days, reader: statements.Reader) -
 
     raw = await joined(await reader.statement(bank.actor, account.id, date(2026, 11, 23)))
 
-    print(etree.tostring(etree.fromstring(raw), pretty_print=True).decode())
     report = iso20022.validate(raw, as_of=clock.now)
     assert not report.findings, report.findings

@@ -150,6 +150,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """What takes new card payments where both are set up; payments under way stay where they began."""
     switch: SwitchSettings = SwitchSettings()
     """The gateway of terminals, which runs where its role (iso8583) is named."""
+    institution_bic: str = ""
+    """The BIC of the institution that keeps the accounts, for account reports; empty leaves it out."""
+    business_timezone: str = "Asia/Almaty"
+    """Where business days begin and end at midnight (IANA); not to be changed once statements were given."""
     unsafe: bool = False
     """Run on a PostgreSQL that may lose acknowledged commits (fsync off)."""
 

@@ -12,9 +12,10 @@ from shanraq.ledger.model import Standing, Turnover, nanoseconds_of
 
 
 async def standing(tx: Tx, account_id: int, *, before: datetime | None = None) -> Standing:
-    """Return what an account holds now, or held just before an instant, and how many entries that is. Raises AccountUnknownError.
+    """Return what an account holds now, or held just before an instant, and how many entries that is.
 
-    Entries of a transaction under way may still be dated before an instant that has passed: see `end_period`.
+    Entries of a transaction under way may still be dated before an instant that has passed: see `end_period`. Raises
+    AccountUnknownError.
     """
     found = await store.read_standing(
         tx, tx.actor.book, account_id, None if before is None else nanoseconds_of(before) - 1

@@ -14,7 +14,7 @@ from typing import Final
 import structlog
 from prometheus_client import CollectorRegistry
 
-from shanraq import partners, payments, webhooks
+from shanraq import partners, payments, statements, webhooks
 from shanraq.adapters.cardhost import CardHostAdapter
 from shanraq.adapters.visa import VisaAdapter, VisaConfiguration
 from shanraq.core.actor import SYSTEM, Environment
@@ -24,6 +24,7 @@ from shanraq.core.http import HttpClient
 from shanraq.core.secret import Secret
 from shanraq.core.settings import InvalidSettingError, Settings, VisaSettings
 from shanraq.ops.card_host import card_host, simulated
+from shanraq.ops.institution import institution_of
 from shanraq.ops.migrate import migrate, pending
 from shanraq.ops.postgres import EmbeddedPostgres, InUseError, self_check
 from shanraq.payments.adapter import Adapter
@@ -48,6 +49,7 @@ class Platform:
     keyring: Keyring
     acquiring: payments.Acquiring
     webhook_policy: webhooks.GuardPolicy
+    institution: statements.Institution
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)
     card_hosts: tuple[CardHostAdapter, ...] = ()
     visa_simulator: VisaSimulator | None = None
@@ -108,6 +110,7 @@ async def open_platform(
     is on when `control_token` is given), and where card_gateway asks for one, the card host simulator too. Raises
     what the parts raise, as ShanraqErrors that say what to do.
     """
+    institution = institution_of(settings)
     async with AsyncExitStack() as stack:
         owner_dsn, app_dsn, server = await stack.enter_async_context(open_database(settings, announce))
         announce("applying migrations")
@@ -159,6 +162,7 @@ async def open_platform(
             keyring,
             acquiring,
             _webhook_policy(settings),
+            institution,
             card_hosts=tuple(hosts),
             visa_simulator=simulator,
             host_simulator=host_simulator,

@@ -8,12 +8,13 @@ import signal
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 import structlog
 import uvicorn
 
-from shanraq import partners, webhooks
+from shanraq import partners, statements, webhooks
 from shanraq.api import v1
 from shanraq.api.app import Edge, create_app
 from shanraq.api.health import Health
@@ -62,7 +63,9 @@ class _Server(uvicorn.Server):
 def build_api(platform: Platform, *, routes: bool = True) -> Edge:
     """Put the REST application together; without `routes` it answers for health and metrics only."""
     settings = platform.settings
-    services = ApiServices(platform.db, platform.keyring, platform.acquiring, platform.webhook_policy)
+    services = ApiServices(
+        platform.db, platform.keyring, platform.acquiring, platform.webhook_policy, platform.institution
+    )
 
     async def authenticate(credentials: partners.Credentials, address: str) -> Actor:
         return await partners.authenticate(platform.db, platform.keyring, credentials, address=address)
@@ -145,6 +148,7 @@ async def _working(
         platform.registry,
         card_hosts=platform.card_hosts,
         recover_interval_seconds=platform.settings.recover_interval_seconds,
+        produce_reports=partial(statements.produce, platform.db, platform.keyring, platform.institution),
     )
     working = asyncio.create_task(worker.run(), name="worker")
     working.add_done_callback(_reporter(failed))

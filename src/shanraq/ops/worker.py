@@ -1,4 +1,4 @@
-"""The worker: number events, deliver webhooks, recover payments, deliver reversals, let holds run out, forget old answers.
+"""The worker: number events, deliver webhooks, recover payments, deliver reversals, let holds run out, make account reports.
 
 Any number of workers run side by side; each loop takes what no other has. A loop that fails is logged and goes on.
 """
@@ -31,12 +31,14 @@ _LAST_DELIVERIES_SECONDS: Final = 10.0
 _FAILED_SECONDS: Final = (0.1, 5.0)
 _FORWARD_SECONDS: Final = 0.5
 _REVERSALS_SECONDS: Final = 0.5
+_REPORTS_SECONDS: Final = 1.0
 
 
 class Worker:
     """The loops of one worker process; `run` ends when cancelled.
 
-    `recover_interval_seconds` is how often operations without an outcome are looked for.
+    `recover_interval_seconds` is how often operations without an outcome are looked for; `produce_reports` makes the account
+    reports that are due and returns how many.
     """
 
     def __init__(
@@ -48,12 +50,14 @@ class Worker:
         *,
         card_hosts: Sequence[CardHostAdapter] = (),
         recover_interval_seconds: float = 5.0,
+        produce_reports: Callable[[], Awaitable[int]] | None = None,
     ) -> None:
         self._db = db
         self._card_hosts = card_hosts
         self._acquiring = acquiring
         self._courier = courier
         self._recover_interval_seconds = recover_interval_seconds
+        self._produce_reports = produce_reports
         self._enqueued = asyncio.Event()
         self._stop = asyncio.Event()
         self._events = Counter("shanraq_events_sequenced", "Events numbered by this process.", registry=registry)
@@ -87,6 +91,8 @@ class Worker:
                 group.create_task(self._every(_REVERSALS_SECONDS, "reversals", self._take_back), name="reversals")
                 group.create_task(self._every(3600.0, "forget", self._forget), name="forget")
                 group.create_task(self._every(5.0, "observe", self._observe), name="observe")
+                if self._produce_reports is not None:
+                    group.create_task(self._every(_REPORTS_SECONDS, "reports", self._produce_reports), name="reports")
                 for host in self._card_hosts:
                     name = f"forward {host.link.configuration.name}"
                     group.create_task(self._every(_FORWARD_SECONDS, name, host.forward), name=name)

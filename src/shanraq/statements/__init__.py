@@ -10,10 +10,12 @@ from shanraq.statements.model import (
     ReportKind,
     ReportWishes,
 )
+from shanraq.statements.produce import produce
 from shanraq.statements.read import Reader
+from shanraq.statements.subscribe import find_reports, set_reports
 
 __all__ = [
     "BOOKINGS_PER_NOTIFICATION", "DEFAULT_ZONE", "ENTRIES_PER_PAGE", "AccountReport", "AccountReports", "DayNotOverError",
     "Institution", "Reader", "ReportKind", "ReportTooLongError", "ReportWishes", "StatementNotFoundError",
-    "UnknownVersionError",
+    "UnknownVersionError", "find_reports", "produce", "set_reports",
 ]  # fmt: skip

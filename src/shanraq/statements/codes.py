@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import Final
 
 from shanraq import credit_transfers, transactions
-from shanraq.statements.bookings import Booking
 from shanraq.standards.iso20022.identifiers import iban_fault
+from shanraq.statements.bookings import Booking
 
 ISSUER: Final = "SHANRAQ"
 

@@ -64,8 +64,8 @@ class Reader:
         after_sequence: int = 0,
         limit: int = 100,
         version: str | None = None,
-    ) -> tuple[bytes, int]:
-        """Return the notification (camt.054) of bookings after an entry, and the entry to go on after.
+    ) -> bytes:
+        """Return the notification (camt.054) of bookings after an entry; the NtryRef of the last one is what to go on after.
 
         Raises AccountNotFoundError, InvalidInputError, UnknownVersionError.
         """
@@ -75,13 +75,11 @@ class Reader:
             raise InvalidInputError(f"must be 1 to {BOOKINGS_PER_NOTIFICATION}", field="limit")
         async with self.db.begin(actor) as tx:
             account = await load_account(tx, account_id)
-            report, bookings = await notification_of(
-                tx, self.keyring, account, self.institution, after_sequence, limit
-            )
+            report, bookings = await notification_of(tx, self.keyring, account, self.institution, after_sequence, limit)
         written = write_notification(report, bookings)
-        if version is not None:
+        if version is not None and version != report.form.definition:
             written = await asyncio.to_thread(_converted, written, version)
-        return written, report.closing.seq
+        return written
 
     async def _written(self, actor: Actor, report: Report, version: str | None) -> AsyncIterator[bytes]:
         async def chunk(after: int) -> tuple[list[Booking], int]:

@@ -25,6 +25,8 @@ _FORMS = {
     ReportKind.STATEMENT: Form.STATEMENT,
 }
 _WHOLE = 0
+# Two of them number 1295 pages.
+_PAGE_DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +77,7 @@ class Report:
         local = self.institution.local
         head = Head(
             form=self.form,
-            message_id=self._identifier(f"{mark:02d}"),
+            message_id=self._identifier(_PAGE_DIGITS[mark // 36] + _PAGE_DIGITS[mark % 36]),
             report_id=self.id,
             created_at=local(self.created_at),
             account=self.account,

@@ -177,7 +177,8 @@ class _EntryWriter:
         if booking.details is None:
             return
         ours = _agent(self._institution.bic)
-        theirs = _agent(booking.details.creditor_agent) or (ours if booking.creditor is not None and _own(booking.creditor) else "")
+        here = booking.creditor is not None and _own(booking.creditor)
+        theirs = _agent(booking.details.creditor_agent) or (ours if here else "")
         if ours or theirs:
             yield "<RltdAgts>"
             if ours:
@@ -311,7 +312,9 @@ def _return(reason: str, words: str) -> Iterator[str]:
     yield "<RtrInf>"
     if reason:
         known = reason in _return_reasons()
-        yield f"<Rsn><Cd>{reason}</Cd></Rsn>" if known else f"<Rsn><Prtry>{_text(reason, _REFERENCE_LIMIT)}</Prtry></Rsn>"
+        yield (
+            f"<Rsn><Cd>{reason}</Cd></Rsn>" if known else f"<Rsn><Prtry>{_text(reason, _REFERENCE_LIMIT)}</Prtry></Rsn>"
+        )
     clean = _UNWRITABLE.sub(" ", words).strip()
     for start in range(0, len(clean), 105):
         if line := clean[start : start + 105].strip():

@@ -1,10 +1,12 @@
 """Version 1 of the REST interface: a file a noun."""
 
 from shanraq.api.v1 import (
+    account_reports,
     accounts,
     authentication,
     customers,
     events,
+    messages,
     p2p_transfers,
     partners,
     payment_methods,
@@ -18,6 +20,8 @@ ROUTES = [
     *partners.ROUTES,
     *customers.ROUTES,
     *accounts.ROUTES,
+    *account_reports.ROUTES,
+    *messages.ROUTES,
     *transactions.ROUTES,
     *payment_methods.ROUTES,
     *payments.ROUTES,
