@@ -179,10 +179,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Empty url: no live credit transfers to other banks."""
     clearing_ask_after_seconds: float = 60.0
     """How long a credit transfer may be without a status before the clearing system is asked for it."""
-    business_timezone: str = "Asia/Almaty"
-    """Where the business day begins and ends: execution dates, statements."""
     switch: SwitchSettings = SwitchSettings()
     """The gateway of terminals, which runs where its role (iso8583) is named."""
+    institution_bic: str = ""
+    """The BIC of the institution that keeps the accounts, for account reports; empty leaves it out."""
+    business_timezone: str = "Asia/Almaty"
+    """Where business days begin at midnight (IANA), for execution dates and statements; not to be changed later."""
     unsafe: bool = False
     """Run on a PostgreSQL that may lose acknowledged commits (fsync off)."""
 

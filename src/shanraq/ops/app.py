@@ -14,7 +14,7 @@ from typing import Final
 import structlog
 from prometheus_client import CollectorRegistry
 
-from shanraq import credit_transfers, partners, payments, webhooks
+from shanraq import credit_transfers, partners, payments, statements, webhooks
 from shanraq.adapters.cardhost import CardHostAdapter
 from shanraq.adapters.visa import VisaAdapter, VisaConfiguration
 from shanraq.core.actor import SYSTEM, Environment
@@ -24,7 +24,8 @@ from shanraq.core.http import HttpClient
 from shanraq.core.secret import Secret
 from shanraq.core.settings import InvalidSettingError, Settings, VisaSettings
 from shanraq.ops.card_host import card_host, simulated
-from shanraq.ops.clearing import business_zone, clearing, simulated_clearing
+from shanraq.ops.clearing import clearing, simulated_clearing
+from shanraq.ops.institution import institution_of
 from shanraq.ops.migrate import migrate, pending
 from shanraq.ops.postgres import EmbeddedPostgres, InUseError, self_check
 from shanraq.payments.adapter import Adapter
@@ -51,6 +52,7 @@ class Platform:
     acquiring: payments.Acquiring
     webhook_policy: webhooks.GuardPolicy
     interbank: credit_transfers.Interbank
+    institution: statements.Institution
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)
     card_hosts: tuple[CardHostAdapter, ...] = ()
     visa_simulator: VisaSimulator | None = None
@@ -112,6 +114,7 @@ async def open_platform(
     is on when `control_token` is given), and where card_gateway asks for one, the card host simulator too. Raises
     what the parts raise, as ShanraqErrors that say what to do.
     """
+    institution = institution_of(settings)
     async with AsyncExitStack() as stack:
         owner_dsn, app_dsn, server = await stack.enter_async_context(open_database(settings, announce))
         announce("applying migrations")
@@ -169,6 +172,7 @@ async def open_platform(
             acquiring,
             _webhook_policy(settings),
             interbank,
+            institution,
             card_hosts=tuple(hosts),
             visa_simulator=simulator,
             host_simulator=host_simulator,
@@ -199,7 +203,7 @@ async def _interbank(
         db,
         keyring,
         clearings,
-        zone=business_zone(settings.business_timezone),
+        zone=institution_of(settings).zone,
         ask_after_seconds=settings.clearing_ask_after_seconds,
     )
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Final
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 
@@ -91,14 +90,6 @@ def terms(name: str, settings: ClearingSettings) -> Terms:
         currencies=currencies,
         transactions_per_message=settings.transactions_per_message,
     )
-
-
-def business_zone(name: str) -> ZoneInfo:
-    """Return a time zone by its name. Raises InvalidSettingError."""
-    try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError):
-        raise InvalidSettingError(f"there is no time zone {name}", field="business_timezone") from None
 
 
 def _read(name: str, field_name: str, path: str) -> bytes:

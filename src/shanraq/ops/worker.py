@@ -1,4 +1,4 @@
-"""The worker: number events, deliver webhooks, recover payments, deliver reversals, work at payment files, forget what is old.
+"""The worker: number events, deliver webhooks, recover payments, carry out reversals and files, report, forget what is old.
 
 Any number of workers run side by side; each loop takes what no other has. A loop that fails is logged and goes on.
 """
@@ -38,12 +38,14 @@ _MAILBOX_WAIT_SECONDS: Final = 20.0
 _ASK_SECONDS: Final = 5.0
 _PAYMENT_FILES_SECONDS: Final = 0.5
 _PAYMENT_FILES_AT_ONCE: Final = 2  # a small file need not wait for a large one
+_REPORTS_SECONDS: Final = 1.0
 
 
 class Worker:
     """The loops of one worker process; `run` ends when cancelled.
 
-    `recover_interval_seconds` is how often operations without an outcome are looked for.
+    `recover_interval_seconds` is how often operations without an outcome are looked for; `produce_reports` makes the account
+    reports that are due and returns how many.
     """
 
     def __init__(
@@ -56,6 +58,7 @@ class Worker:
         card_hosts: Sequence[CardHostAdapter] = (),
         interbank: credit_transfers.Interbank | None = None,
         recover_interval_seconds: float = 5.0,
+        produce_reports: Callable[[], Awaitable[int]] | None = None,
     ) -> None:
         self._db = db
         self._card_hosts = card_hosts
@@ -63,6 +66,7 @@ class Worker:
         self._acquiring = acquiring
         self._courier = courier
         self._recover_interval_seconds = recover_interval_seconds
+        self._produce_reports = produce_reports
         self._enqueued = asyncio.Event()
         self._stop = asyncio.Event()
         self._events = Counter("shanraq_events_sequenced", "Events numbered by this process.", registry=registry)
@@ -107,6 +111,8 @@ class Worker:
                 group.create_task(self._every(_EXECUTE_SECONDS, "execute", self._execute), name="execute")
                 for environment in self._interbank.clearings:
                     self._clear(group, environment)
+                if self._produce_reports is not None:
+                    group.create_task(self._every(_REPORTS_SECONDS, "reports", self._produce_reports), name="reports")
                 for host in self._card_hosts:
                     name = f"forward {host.link.configuration.name}"
                     group.create_task(self._every(_FORWARD_SECONDS, name, host.forward), name=name)

@@ -1,11 +1,13 @@
 """Version 1 of the REST interface: a file a noun."""
 
 from shanraq.api.v1 import (
+    account_reports,
     accounts,
     authentication,
     credit_transfers,
     customers,
     events,
+    messages,
     p2p_transfers,
     partners,
     payment_files,
@@ -21,6 +23,8 @@ ROUTES = [
     *partners.ROUTES,
     *customers.ROUTES,
     *accounts.ROUTES,
+    *account_reports.ROUTES,
+    *messages.ROUTES,
     *transactions.ROUTES,
     *payment_methods.ROUTES,
     *payments.ROUTES,
