@@ -1,4 +1,5 @@
-"""The worker: number events, deliver webhooks, recover payments, deliver reversals, let holds run out, make account reports.
+"""The worker: number events, deliver webhooks, recover payments, deliver reversals, let holds run out, make account reports,
+forget old answers.
 
 Any number of workers run side by side; each loop takes what no other has. A loop that fails is logged and goes on.
 """
