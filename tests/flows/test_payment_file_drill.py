@@ -297,7 +297,7 @@ async def test_a_payment_file_reaches_its_reports_whatever_is_killed(
         elapsed = time.monotonic() - began
 
         assert (file["status"], file["transactions"]) == ("completed", TRANSACTIONS)
-        await returned(client, clearing, expected)
+        await returned(client, file["id"], expected)
         report = await fetch(
             client, f"{server.url}/v1/payment-files/{file['id']}/status-report", folder / "pain.002.xml"
         )
@@ -327,21 +327,15 @@ async def completed(client: Client, file_id: str) -> dict[str, Any]:
     raise AssertionError(f"the file was not completed: {file['status']} {file['progress']}")
 
 
-async def returned(client: Client, clearing: Clearing, expected: dict[str, Expected]) -> None:
+async def returned(client: Client, file_id: str, expected: dict[str, Expected]) -> None:
     """Wait until what comes back has come back."""
     wanted = sum(one.returned for one in expected.values())
-    for _ in range(600):
-        found = 0
-        cursor = ""
-        while True:
-            _, page = await client.call("GET", f"/v1/credit-transfers?limit=500{cursor and f'&cursor={cursor}'}")
-            found += sum(one["status"] == "returned" for one in page["items"])
-            cursor = page["next_cursor"]
-            if not cursor:
-                break
+    for _ in range(1200):
+        _, file = await client.call("GET", f"/v1/payment-files/{file_id}")
+        found = file["progress"]["by_status"].get("returned", 0)
         if found == wanted:
             return
-        await asyncio.sleep(1)
+        await asyncio.sleep(0.5)
     raise AssertionError(f"{found} of {wanted} came back")
 
 
