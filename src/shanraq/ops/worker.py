@@ -1,9 +1,4 @@
-<<<<<<< HEAD
 """The worker: number events, deliver webhooks, recover payments, carry out reversals and files, report, forget what is old.
-=======
-"""The worker: number events, deliver webhooks, recover payments, deliver reversals, let holds run out, make account reports,
-forget old answers.
->>>>>>> iso-reports
 
 Any number of workers run side by side; each loop takes what no other has. A loop that fails is logged and goes on.
 """
