@@ -15,7 +15,17 @@ from shanraq.core.ids import new_id, new_number
 
 SCOPES = frozenset(
     f"{noun}:{verb}"
-    for noun in ("accounts", "transactions", "payments", "payment_methods", "p2p", "customers", "webhooks", "events")
+    for noun in (
+        "accounts",
+        "transactions",
+        "payments",
+        "payment_methods",
+        "p2p",
+        "customers",
+        "webhooks",
+        "events",
+        "payment_files",
+    )
     for verb in ("read", "write")
 )
 

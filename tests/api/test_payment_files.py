@@ -21,6 +21,7 @@ from shanraq.api.services import ApiServices
 from shanraq.core.actor import Actor, MissingScopeError
 from shanraq.core.crypto import Keyring
 from shanraq.core.db import Database
+from shanraq.credit_transfers import Interbank
 from shanraq.partners import BasicCredentials, Credentials
 from shanraq.standards import iso20022
 from tests.api.server import serve
@@ -43,7 +44,10 @@ async def serving(office: Office, *, timeout_seconds: float = 30.0) -> AsyncIter
         return uploader(int(credentials.key_id.removeprefix("key_")))
 
     acquiring = payments.Acquiring(office.db, office.keyring, payments.Gateways({}))
-    services = ApiServices(office.db, office.keyring, acquiring, webhooks.GuardPolicy(), LIMIT_BYTES)
+    services = ApiServices(
+        office.db, office.keyring, acquiring, webhooks.GuardPolicy(),
+        Interbank(office.db, office.keyring), payment_file_limit_bytes=LIMIT_BYTES,
+    )  # fmt: skip
     app = create_app(
         services, routes=v1.ROUTES, authenticate=authenticate, upload_limit_bytes=LIMIT_BYTES,
         upload_timeout_seconds=timeout_seconds,

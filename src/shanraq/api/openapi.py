@@ -30,6 +30,7 @@ from litestar.utils import get_enum_string_value
 from shanraq.api import problems as problem_table
 from shanraq.api.openapi30 import to_openapi_30
 from shanraq.api.problems import Problem
+from shanraq.api.xml import XmlAnswer
 
 _REFERENCE: Final = "#/components/schemas/{name}"
 _RESERVED: Final = frozenset(("data", "request", "scope", "state", "headers", "cookies", "query", "body", "socket"))
@@ -439,6 +440,8 @@ class _Operation:
 
 def _answer_type(annotation: Any) -> Any:
     """Return what a route answers with, without the response around it; None for nothing."""
+    if annotation is XmlAnswer:
+        return str
     if isinstance(origin := get_origin(annotation), type) and issubclass(origin, Response):
         annotation = get_args(annotation)[0]
     return None if annotation in (None, type(None)) else annotation

@@ -107,6 +107,27 @@ class SwitchSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     mac_bytes: int = 8
 
 
+class ClearingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A clearing system of credit transfers over ISO 20022, and how we take part.
+
+    `bic` is ours, `clearing_bic` the system's, `system` its name in SttlmInf. `token_file`, `key_file` and `certificate_file`
+    (PEM) are what we are known by; `trust_file` is a trust list (docs/iso20022-signatures.md). Times are in seconds.
+    """
+
+    url: str = ""
+    name: str = "clearing"
+    bic: str = "SHRQKZKX"
+    clearing_bic: str = ""
+    system: str = "ICS"
+    currencies: tuple[str, ...] = ("KZT",)
+    token_file: str = ""
+    key_file: str = ""
+    certificate_file: str = ""
+    trust_file: str = ""
+    transactions_per_message: int = 1000
+    timeout_seconds: float = 60.0
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """All settings of a process; names are the same in the TOML file and, as SHANRAQ_NAME, in the environment."""
 
@@ -152,8 +173,18 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """No addresses: no live payments over a card host."""
     card_gateway: Literal["visa", "card_host"] = "visa"
     """What takes new card payments where both are set up; payments under way stay where they began."""
+    clearing_sandbox: ClearingSettings = ClearingSettings()
+    """Empty url: the built-in simulator."""
+    clearing_live: ClearingSettings = ClearingSettings()
+    """Empty url: no live credit transfers to other banks."""
+    clearing_ask_after_seconds: float = 60.0
+    """How long a credit transfer may be without a status before the clearing system is asked for it."""
     switch: SwitchSettings = SwitchSettings()
     """The gateway of terminals, which runs where its role (iso8583) is named."""
+    institution_bic: str = ""
+    """The BIC of the institution that keeps the accounts, for account reports; empty leaves it out."""
+    business_timezone: str = "Asia/Almaty"
+    """Where business days begin at midnight (IANA), for execution dates and statements; not to be changed later."""
     unsafe: bool = False
     """Run on a PostgreSQL that may lose acknowledged commits (fsync off)."""
 

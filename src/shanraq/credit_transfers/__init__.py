@@ -24,6 +24,7 @@ from shanraq.credit_transfers.errors import (
 from shanraq.credit_transfers.execute import execute
 from shanraq.credit_transfers.find import (
     Totals,
+    Trace,
     details_of_transactions,
     find_transfer,
     list_transfers,
@@ -48,13 +49,14 @@ from shanraq.credit_transfers.model import (
 )
 from shanraq.credit_transfers.recall import NewRecall, find_recall, recall_transfer, recalls_of_transfer
 from shanraq.credit_transfers.send import send_queued
+from shanraq.credit_transfers.verify import verify
 
 __all__ = [
     "PREFIX", "Arrived", "Clearing", "ClearingUnavailableError", "CreditTransfer", "CreditTransferNotFoundError",
     "Details", "Distrusted", "Interbank", "InvalidReasonError", "NewRecall", "NewTransfer", "NotRecallableError",
     "Recall", "RecallNotFoundError", "RecallOpenError", "RecallStatus", "Refused", "Rejection", "Route", "Sent", "Step",
-    "Taken", "Terms", "Totals", "TransferStatus", "Unconfirmed", "add_transfers", "ask", "details_of_transactions",
+    "Taken", "Terms", "Totals", "Trace", "TransferStatus", "Unconfirmed", "add_transfers", "ask", "details_of_transactions",
     "execute", "find_recall", "find_transfer", "forget", "list_transfers", "oldest_unanswered_seconds", "recall_transfer",
-    "recalls_of_transfer", "send_queued", "take_news", "totals", "trace_transfer", "transfers_of_file",
+    "recalls_of_transfer", "send_queued", "take_news", "totals", "trace_transfer", "transfers_of_file", "verify",
     "walk_transfers",
 ]  # fmt: skip

@@ -37,6 +37,10 @@ log = structlog.get_logger(__name__)
 
 SETTLED_STATUSES: Final = frozenset({"ACSC", "ACCC"})
 REJECTED_STATUSES: Final = frozenset({"RJCT", "CANC", "BLCK"})
+_UNANSWERED: Final = dict.fromkeys(
+    ("pacs.003", "pacs.008", "pacs.009", "pacs.010", "camt.056"),
+    "money that comes in, or is asked back, is not taken here: a person has to answer",
+)
 _RECALL_ANSWERS: Final = {
     "ACCR": RecallStatus.ACCEPTED,
     "RJCR": RecallStatus.REJECTED,
@@ -86,7 +90,9 @@ async def apply_item(bank: Interbank, environment: Environment, clearing: str, i
     for owner, one in told:
         owners[owner].append(one)
     if not owners:
-        failure = "it names no transfer of ours" if news else ""
+        failure = "it names no transfer of ours" if news else _UNANSWERED.get(item.definition[:8], "")
+        if failure:
+            log.error("clearing.not_acted_on", business_id=item.business_id, definition=item.definition, why=failure)
         await _keep_only(bank, environment, clearing, item, failure=failure)
         return
     alone = len(owners) == 1
@@ -106,10 +112,9 @@ async def apply_item(bank: Interbank, environment: Environment, clearing: str, i
 
 def row_id_of(environment: Environment, item: Arrived | Distrusted) -> str:
     """Return the row of a message that came in: it follows from who sent it under which identifier."""
-    sender = item.sender if isinstance(item, Arrived) else "distrusted"
-    return text_of(
-        messages.PREFIX, derived_number("clearing message", environment, sender, item.business_id, item.cursor)
-    )
+    if isinstance(item, Arrived):
+        return text_of(messages.PREFIX, derived_number("message", environment, item.sender, item.business_id))
+    return text_of(messages.PREFIX, derived_number("distrusted message", environment, item.cursor))
 
 
 async def _keep_only(
@@ -242,7 +247,7 @@ async def settle_all(tx: Tx, transfers: Sequence[CreditTransfer]) -> list[Credit
     """Settle submitted transfers: their held money goes to the clearing account."""
     if not transfers:
         return []
-    held = await transactions.load_transactions(tx, [_transaction_of(one) for one in transfers])
+    held = await transactions.lock_transactions(tx, [_transaction_of(one) for one in transfers])
     await transactions.execute_all(tx, [held[_transaction_of(one)] for one in transfers])
     after = [
         _next(tx, one, status=one.status.to(TransferStatus.SETTLED), clearing_status="ACSC", settled_at=tx.now)
@@ -258,7 +263,7 @@ async def reject_all(tx: Tx, rejected: Sequence[tuple[CreditTransfer, Rejection]
     """Reject submitted transfers: their money is free again, and so are their identifiers."""
     if not rejected:
         return
-    held = await transactions.load_transactions(tx, [_transaction_of(one) for one, _ in rejected])
+    held = await transactions.lock_transactions(tx, [_transaction_of(one) for one, _ in rejected])
     await transactions.release_all(
         tx, [(held[_transaction_of(one)], f"rejected_{why.reason.lower()}") for one, why in rejected]
     )

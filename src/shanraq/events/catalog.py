@@ -34,6 +34,9 @@ _TYPES: Final = (
     EventType("account.created", "An account was opened."),
     EventType("account.updated", "An account's details or status changed."),
     EventType("account.suspended", "An account was suspended."),
+    EventType(
+        "account.reported", "A report of an account was made: a notification, an intraday report or a statement."
+    ),
     EventType("payment.initiated", "A payment was sent to its payment system."),
     EventType("payment.authorized", "The payment system holds the money."),
     EventType("payment.captured", "All or part of the authorised money was taken."),

@@ -8,12 +8,13 @@ import signal
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 import structlog
 import uvicorn
 
-from shanraq import partners, webhooks
+from shanraq import partners, statements, webhooks
 from shanraq.api import v1
 from shanraq.api.app import Edge, create_app
 from shanraq.api.health import Health
@@ -67,6 +68,8 @@ def build_api(platform: Platform, *, routes: bool = True) -> Edge:
         platform.keyring,
         platform.acquiring,
         platform.webhook_policy,
+        platform.interbank,
+        platform.institution,
         settings.payment_file_limit_bytes,
     )
 
@@ -152,7 +155,9 @@ async def _working(
         courier,
         platform.registry,
         card_hosts=platform.card_hosts,
+        interbank=platform.interbank,
         recover_interval_seconds=platform.settings.recover_interval_seconds,
+        produce_reports=partial(statements.produce, platform.db, platform.keyring, platform.institution),
     )
     working = asyncio.create_task(worker.run(), name="worker")
     working.add_done_callback(_reporter(failed))

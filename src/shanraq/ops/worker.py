@@ -1,4 +1,4 @@
-"""The worker: number events, deliver webhooks, recover payments, deliver reversals, work at payment files, forget what is old.
+"""The worker: number events, deliver webhooks, recover payments, carry out reversals and files, report, forget what is old.
 
 Any number of workers run side by side; each loop takes what no other has. A loop that fails is logged and goes on.
 """
@@ -8,15 +8,16 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Final
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
-from shanraq import events, partners, payment_files, payments, transactions, webhooks
+from shanraq import credit_transfers, events, partners, payment_files, payments, transactions, webhooks
 from shanraq.adapters.cardhost import CardHostAdapter
 from shanraq.core import once
-from shanraq.core.actor import SYSTEM
+from shanraq.core.actor import SYSTEM, Environment
 from shanraq.core.db import Database
 from shanraq.switch import carry_out_reversals
 
@@ -31,14 +32,20 @@ _LAST_DELIVERIES_SECONDS: Final = 10.0
 _FAILED_SECONDS: Final = (0.1, 5.0)
 _FORWARD_SECONDS: Final = 0.5
 _REVERSALS_SECONDS: Final = 0.5
+_EXECUTE_SECONDS: Final = 0.5
+_SEND_SECONDS: Final = 0.5
+_MAILBOX_WAIT_SECONDS: Final = 20.0
+_ASK_SECONDS: Final = 5.0
 _PAYMENT_FILES_SECONDS: Final = 0.5
 _PAYMENT_FILES_AT_ONCE: Final = 2  # a small file need not wait for a large one
+_REPORTS_SECONDS: Final = 1.0
 
 
 class Worker:
     """The loops of one worker process; `run` ends when cancelled.
 
-    `recover_interval_seconds` is how often operations without an outcome are looked for.
+    `recover_interval_seconds` is how often operations without an outcome are looked for; `produce_reports` makes the account
+    reports that are due and returns how many.
     """
 
     def __init__(
@@ -49,13 +56,17 @@ class Worker:
         registry: CollectorRegistry,
         *,
         card_hosts: Sequence[CardHostAdapter] = (),
+        interbank: credit_transfers.Interbank | None = None,
         recover_interval_seconds: float = 5.0,
+        produce_reports: Callable[[], Awaitable[int]] | None = None,
     ) -> None:
         self._db = db
         self._card_hosts = card_hosts
+        self._interbank = interbank or credit_transfers.Interbank(db, acquiring.keyring)
         self._acquiring = acquiring
         self._courier = courier
         self._recover_interval_seconds = recover_interval_seconds
+        self._produce_reports = produce_reports
         self._enqueued = asyncio.Event()
         self._stop = asyncio.Event()
         self._events = Counter("shanraq_events_sequenced", "Events numbered by this process.", registry=registry)
@@ -75,6 +86,11 @@ class Worker:
             ("link",),
             registry=registry,
         )
+        self._unanswered = Gauge(
+            "shanraq_credit_transfers_oldest_unanswered_seconds",
+            "Age of the oldest credit transfer that a clearing system has not decided on.",
+            registry=registry,
+        )
         self._online = Gauge("shanraq_card_host_connections", "Connections that are up.", ("link",), registry=registry)
 
     async def run(self) -> None:
@@ -92,6 +108,11 @@ class Worker:
                     group.create_task(self._every(_PAYMENT_FILES_SECONDS, "payment_files", self._advance), name=name)
                 group.create_task(self._every(3600.0, "forget", self._forget), name="forget")
                 group.create_task(self._every(5.0, "observe", self._observe), name="observe")
+                group.create_task(self._every(_EXECUTE_SECONDS, "execute", self._execute), name="execute")
+                for environment in self._interbank.clearings:
+                    self._clear(group, environment)
+                if self._produce_reports is not None:
+                    group.create_task(self._every(_REPORTS_SECONDS, "reports", self._produce_reports), name="reports")
                 for host in self._card_hosts:
                     name = f"forward {host.link.configuration.name}"
                     group.create_task(self._every(_FORWARD_SECONDS, name, host.forward), name=name)
@@ -133,6 +154,20 @@ class Worker:
     async def _take_back(self) -> int:
         return await carry_out_reversals(self._acquiring)
 
+    async def _execute(self) -> int:
+        return await credit_transfers.execute(self._interbank)
+
+    def _clear(self, group: asyncio.TaskGroup, environment: Environment) -> None:
+        bank = self._interbank
+        for verb, seconds, work in (
+            ("send", _SEND_SECONDS, partial(credit_transfers.send_queued, bank, environment)),
+            ("listen", _SEND_SECONDS,
+             partial(credit_transfers.take_news, bank, environment, wait_seconds=_MAILBOX_WAIT_SECONDS)),
+            ("ask", _ASK_SECONDS, partial(credit_transfers.ask, bank, environment)),
+        ):  # fmt: skip
+            name = f"{verb} {bank.clearings[environment].terms.name}"
+            group.create_task(self._every(seconds, name, work), name=name)
+
     async def _advance(self) -> int:
         return await payment_files.advance(self._db, self._acquiring.keyring)
 
@@ -142,6 +177,7 @@ class Worker:
     async def _forget(self) -> int:
         async with self._db.begin(SYSTEM) as tx:
             forgotten = await once.forget(tx, tx.now - once.RETENTION)
+            forgotten += await credit_transfers.forget(tx)
         for host in self._card_hosts:
             forgotten += await host.forget()
         forgotten += await payment_files.sweep(self._db)
@@ -150,6 +186,7 @@ class Worker:
     async def _observe(self) -> int:
         async with self._db.begin(SYSTEM) as tx:
             self._unstamped.set(await events.unstamped(tx))
+        self._unanswered.set(await credit_transfers.oldest_unanswered_seconds(self._db))
         self._unknown.set(await payments.oldest_unknown_seconds(self._db))
         for host in self._card_hosts:
             link, backlog = host.link.configuration.name, await host.backlog()

@@ -15,7 +15,14 @@ from shanraq.transactions.errors import (
 )
 from shanraq.transactions.execute import execute_transaction
 from shanraq.transactions.expire import expire_holds
-from shanraq.transactions.find import find_transaction, list_transactions, load_transaction, load_transactions
+from shanraq.transactions.find import (
+    find_transaction,
+    list_transactions,
+    load_transaction,
+    load_transactions,
+    lock_transactions,
+    outcomes,
+)
 from shanraq.transactions.model import (
     FAILURES,
     PREFIX,
@@ -73,7 +80,9 @@ __all__ = [
     "list_transactions",
     "load_transaction",
     "load_transactions",
+    "lock_transactions",
     "open_movements",
+    "outcomes",
     "reduce_hold",
     "release",
     "release_all",

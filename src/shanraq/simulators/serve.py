@@ -10,11 +10,11 @@ import asyncio
 import contextlib
 import ssl
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from email.utils import formatdate
 from http import HTTPStatus
-from typing import Final, cast
+from typing import Any, Final, cast
 
 import httptools
 
@@ -49,10 +49,14 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A reply, sent after a delay (seconds); without a reply the connection is closed."""
+    """A reply, sent after a delay (seconds); without a reply the connection is closed.
+
+    `later` is a reply that is still being made; nothing more is read from the connection meanwhile.
+    """
 
     reply: Reply | None
     delay_seconds: float = 0.0
+    later: Coroutine[Any, Any, Reply | None] | None = None
 
 
 Handler = Callable[[Request], Answer]
@@ -65,8 +69,9 @@ _BAD_REQUEST: Final = Reply(400, b"{}")
 class HttpServer:
     """Listens on one address and answers with the handler; the handler must not raise."""
 
-    def __init__(self, handler: Handler) -> None:
+    def __init__(self, handler: Handler, *, body_limit_bytes: int = _BODY_LIMIT_BYTES) -> None:
         self.handler = handler
+        self.body_limit_bytes = body_limit_bytes
         self.connections: set[_Connection] = set()
         self.date = b""
         self._server: asyncio.Server | None = None
@@ -129,6 +134,7 @@ class _Connection(asyncio.Protocol):
         "_late",
         "_limit_exceeded",
         "_loop",
+        "_making",
         "_parser",
         "_server",
         "_target",
@@ -144,6 +150,7 @@ class _Connection(asyncio.Protocol):
         self._parser = httptools.HttpRequestParser(self)
         self._waiting: deque[tuple[Request, bool]] = deque()
         self._late: asyncio.TimerHandle | None = None
+        self._making: asyncio.Task[None] | None = None
         self._closing = False
         self._limit_exceeded = 0
         self._in_head, self._head_bytes = True, 0
@@ -154,9 +161,7 @@ class _Connection(asyncio.Protocol):
     def close(self) -> None:
         """Send what is already written, then close."""
         self._closing = True
-        self._waiting.clear()
-        if self._late is not None:
-            self._late.cancel()
+        self._give_up()
         self._transport.close()
 
     def abort(self) -> None:
@@ -175,9 +180,14 @@ class _Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._server.connections.discard(self)
         self._closing = True
+        self._give_up()
+
+    def _give_up(self) -> None:
         self._waiting.clear()
         if self._late is not None:
             self._late.cancel()
+        if self._making is not None:
+            self._making.cancel()
 
     def data_received(self, data: bytes) -> None:
         if self._closing:
@@ -229,7 +239,7 @@ class _Connection(asyncio.Protocol):
 
     def on_body(self, body: bytes) -> None:
         self._body_bytes += len(body)
-        if self._body_bytes > _BODY_LIMIT_BYTES:
+        if self._body_bytes > self._server.body_limit_bytes:
             self._limit_exceeded = 413
         if not self._limit_exceeded:
             self._body.append(body)
@@ -248,13 +258,22 @@ class _Connection(asyncio.Protocol):
         while self._waiting and not self.answering and not self._closing:
             request, keep_alive = self._waiting.popleft()
             answer = self._server.handler(request)
-            if answer.delay_seconds > 0:
+            if answer.later is not None:
+                self.answering = True
+                self._transport.pause_reading()
+                self._making = self._loop.create_task(self._answer_made(request, answer.later, keep_alive))
+            elif answer.delay_seconds > 0:
                 # Nothing more is read meanwhile, so what waits here is bounded by what one read brought.
                 self.answering = True
                 self._transport.pause_reading()
                 self._late = self._loop.call_later(answer.delay_seconds, self._answer_late, request, answer, keep_alive)
             else:
                 self._send(request, answer, keep_alive)
+
+    async def _answer_made(self, request: Request, later: Coroutine[Any, Any, Reply | None], keep_alive: bool) -> None:
+        reply = await later
+        self._making = None
+        self._answer_late(request, Answer(reply), keep_alive)
 
     def _answer_late(self, request: Request, answer: Answer, keep_alive: bool) -> None:
         self._late = None

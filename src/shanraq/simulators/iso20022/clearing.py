@@ -1,0 +1,368 @@
+"""The clearing system itself: what it does with a message, as changes of its books. It knows no network and no signatures."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Final
+
+from lxml import etree
+
+from shanraq.simulators.iso20022.books import Books, Closing, Due, Payment
+from shanraq.simulators.iso20022.configuration import ClearingConfiguration
+from shanraq.simulators.iso20022.read import Named, UnreadableAmountError, message_id_of, named_in, payments_of
+from shanraq.simulators.iso20022.triggers import Trigger, Word
+from shanraq.simulators.iso20022.write import (
+    CANCELLATION,
+    INTRADAY,
+    RESOLUTION,
+    RETURN,
+    STATEMENT,
+    STATUS,
+    TRANSFER,
+    Incoming,
+    Writer,
+)
+
+TAKEN: Final = frozenset(
+    {"pacs.008", "pacs.009", "pacs.004", "pacs.028", "pacs.002", "camt.056", "camt.029", "camt.060"}
+)
+FINAL: Final = frozenset({"ACSC", "RJCT"})
+_BATCH: Final = 2000
+_OTHER_BANK: Final = "HSBKKZKX"
+
+Deliver = Callable[[str, str, str, bytes], None]
+"""Sign a message and put it into a mailbox: participant, business message identifier, definition, envelope."""
+
+
+class UnknownPaymentError(LookupError):
+    """There is no such payment."""
+
+
+class Clearing:
+    """The system's rules over its books; every call is one transaction of them. `deliver` is called within it."""
+
+    def __init__(self, configuration: ClearingConfiguration, books: Books, deliver: Deliver) -> None:
+        self._configuration = configuration
+        self._books = books
+        self._deliver = deliver
+        self._writer = Writer(configuration.credentials.clearing.bic, configuration.system)
+        self._ahead_seconds = float(books.setting("ahead_seconds", "0"))
+        self._number = int(books.setting("number", "0"))
+
+    # The clock.
+
+    @property
+    def now_seconds(self) -> float:
+        """Return the time of the simulator's clock."""
+        return time.time() + self._ahead_seconds
+
+    @property
+    def day(self) -> str:
+        """Return the day of the simulator's clock."""
+        return datetime.fromtimestamp(self.now_seconds, UTC).date().isoformat()
+
+    @property
+    def now(self) -> datetime:
+        """Return the moment messages are written and signed at: participants do not believe in the future."""
+        return datetime.now(UTC)
+
+    def advance(self, seconds: float) -> None:
+        """Let the clock go ahead."""
+        self._ahead_seconds += seconds
+        self._books.set("ahead_seconds", str(self._ahead_seconds))
+
+    # Messages.
+
+    def take(self, sender: str, business_id: str, definition: str, digest: bytes, document: etree._Element) -> bool:
+        """Act on a message once; False when it was taken before. Raises ValueError when the same identifier is of another."""
+        with self._books.transaction():
+            known = self._books.digest_of(sender, business_id)
+            if known is not None:
+                if known != digest:
+                    raise ValueError("another message had this identifier")
+                return False
+            self._books.receive(sender, business_id, definition, digest, self.now_seconds)
+            match definition[:8]:
+                case "pacs.008" | "pacs.009":
+                    self._transfers(sender, definition, document)
+                case "pacs.028":
+                    self._status_requests(sender, document)
+                case "camt.056":
+                    self._recalls(sender, document)
+                case "pacs.004":
+                    self._returns(sender, document)
+                case "pacs.002" | "camt.029":
+                    self._answers(document)
+                case "camt.060":
+                    self._reports(sender, document)
+        return True
+
+    def carry_on(self) -> int:
+        """Do what is due by now; returns how much there was."""
+        if not self._books.has_due(self.now_seconds):
+            return 0
+        with self._books.transaction():
+            dues = self._books.take_due(self.now_seconds, _BATCH)
+            settled: dict[tuple[str, str, str], list[Payment]] = defaultdict(list)
+            for due in dues:
+                payment = self._books.payment(due.payment)
+                match due.kind:
+                    case "settle" if payment.status not in FINAL:
+                        payment = self._settle(payment)
+                        settled[payment.participant, payment.message_id, payment.definition].append(payment)
+                    case "return" if payment.status == "ACSC" and not payment.returned:
+                        self._return(payment, due.reason)
+                    case "reject_recall":
+                        self._resolve(payment.participant, _named(payment, due.reason), "RJCR", "NOAS")
+            for (participant, message_id, definition), payments in settled.items():
+                self._tell(participant, message_id, definition, "", [(one, one.status, one.reason) for one in payments])
+        return len(dues)
+
+    def _transfers(self, sender: str, definition: str, document: etree._Element) -> None:
+        try:
+            payments = payments_of(document, definition, sender, self.day)
+        except UnreadableAmountError:
+            self._tell(sender, message_id_of(document), definition, "RJCT", [])
+            return
+        now = self.now_seconds
+        told: list[tuple[Payment, str, str]] = []
+        dues: dict[float, list[Due]] = defaultdict(list)
+        available: dict[str, int] = {}
+        for payment in payments:
+            trigger = Trigger.of(payment.end_to_end_id)
+            have = available.setdefault(payment.currency, self._books.balance(sender, payment.currency))
+            reason = self._refusal(payment, trigger, have)
+            status, silent = self._first_status(trigger), trigger.word in (Word.LOST, Word.UNKN)
+            if reason:
+                status, silent = "RJCT", False
+            (written,) = self._books.add([replace(payment, status=status, reason=reason, silent=silent)])
+            if not reason and trigger.word is not Word.UNKN:
+                available[payment.currency] = have - payment.amount
+            if status == "ACSC":
+                self._books.book(written, -written.amount, "payment", self.day, now)
+            elif not reason and trigger.word is not Word.UNKN:
+                waits = self._configuration.cycle_seconds if trigger.word is Word.NONE else 0
+                dues[now + (waits or self._configuration.pending_seconds)].append(Due("settle", written.id, ""))
+            if trigger.word is Word.RTRN and not reason:
+                dues[now + self._configuration.pending_seconds].append(Due("return", written.id, trigger.reason))
+            if not silent:
+                told.append((written, status, reason))
+        for at, some in dues.items():
+            self._books.plan(at, some)
+        if told:
+            statuses = {status for _, status, _ in told}
+            group = "" if len(told) < len(payments) else statuses.pop() if len(statuses) == 1 else "PART"
+            self._tell(sender, payments[0].message_id, definition, group, told)
+
+    def _refusal(self, payment: Payment, trigger: Trigger, available: int) -> str:
+        if trigger.word is Word.RJCT:
+            return trigger.reason
+        if payment.currency not in self._configuration.currencies:
+            return "AM03"
+        if payment.bank in self._configuration.unknown_banks:
+            return "RC04"
+        if payment.uetr and any(not one.incoming and one.status != "RJCT" for one in self._books.by_uetr(payment.uetr)):
+            return "DU03"
+        return "AM04" if payment.amount > available else ""
+
+    def _first_status(self, trigger: Trigger) -> str:
+        match trigger.word:
+            case Word.PDNG | Word.UNKN:
+                return "PDNG"
+            case Word.ACSP:
+                return "ACSP"
+            case Word.NONE if self._configuration.cycle_seconds:
+                return "PDNG"
+            case _:
+                return "ACSC"
+
+    def _settle(self, payment: Payment) -> Payment:
+        self._books.book(payment, -payment.amount, "payment", self.day, self.now_seconds)
+        return self._books.update(payment, status="ACSC")
+
+    def _status_requests(self, sender: str, document: etree._Element) -> None:
+        answers: dict[tuple[str, str], list[tuple[Payment, str, str]]] = defaultdict(list)
+        unknown: list[Named] = []
+        for named in named_in(document):
+            payment = self._find(sender, named)
+            if payment is None:
+                unknown.append(named)
+                continue
+            if Trigger.of(payment.end_to_end_id).word is Word.UNKN and payment.status == "PDNG" and payment.asked:
+                payment = self._books.update(payment, status="RJCT", reason="MS03")
+            payment = self._books.update(payment, asked=payment.asked + 1, silent=False)
+            answers[payment.message_id, payment.definition].append((payment, payment.status, payment.reason))
+        for (message_id, definition), payments in answers.items():
+            self._tell(sender, message_id, definition, "", payments)
+        if unknown:
+            business_id = self._next_id()
+            self._send(sender, business_id, STATUS, self._writer.unknown(business_id, unknown, self.now))
+
+    def _recalls(self, sender: str, document: etree._Element) -> None:
+        for named in named_in(document):
+            payment = self._find(sender, named)
+            if payment is None or payment.status == "RJCT":
+                self._resolve(sender, named, "RJCR", "NOOR")
+            elif payment.returned:
+                self._resolve(sender, named, "RJCR", "ARDT")
+            else:
+                self._decide_recall(sender, named, payment)
+
+    def _decide_recall(self, sender: str, named: Named, payment: Payment) -> None:
+        trigger = Trigger.of(payment.end_to_end_id)
+        match trigger.answer:
+            case "RJCR":
+                self._resolve(sender, named, "RJCR", trigger.reason)
+            case "PDCR":
+                self._resolve(sender, named, "PDCR", "")
+                at = self.now_seconds + self._configuration.pending_seconds
+                self._books.plan(at, [Due("reject_recall", payment.id, named.case_id)])
+            case _:
+                self._resolve(sender, named, "ACCR", "")
+                if payment.status != "ACSC":
+                    after = self._books.update(payment, status="RJCT", reason="CUST")
+                    self._tell(sender, after.message_id, after.definition, "", [(after, "RJCT", "CUST")])
+                else:
+                    self._return(payment, "FOCR")
+
+    def _returns(self, sender: str, document: etree._Element) -> None:
+        for named in named_in(document):
+            for payment in self._books.by_uetr(named.uetr):
+                if payment.incoming and payment.participant == sender and not payment.returned:
+                    self._books.book(payment, -payment.amount, "return", self.day, self.now_seconds)
+                    self._books.update(payment, returned=True, reason=named.reason)
+
+    def _answers(self, document: etree._Element) -> None:
+        for named in named_in(document):
+            for payment in self._books.by_uetr(named.uetr):
+                if payment.incoming and named.status:
+                    self._books.update(payment, status=named.status, reason=named.reason)
+
+    def _reports(self, sender: str, document: etree._Element) -> None:
+        for currency in self._configuration.currencies:
+            self._report(sender, currency, INTRADAY)
+
+    # What others do, by the control interface.
+
+    def return_payment(self, uetr: str, reason: str) -> None:
+        """Let the other bank send a settled payment back. Raises UnknownPaymentError."""
+        with self._books.transaction():
+            found = [
+                one
+                for one in self._books.by_uetr(uetr)
+                if one.status == "ACSC" and not one.returned and not one.incoming
+            ]
+            if not found:
+                raise UnknownPaymentError(uetr)
+            self._return(found[0], reason)
+
+    def credit(self, participant: str, incoming: Incoming) -> str:
+        """Let another bank pay to a participant's customer; returns the message's identifier."""
+        with self._books.transaction():
+            business_id = self._next_id()
+            (payment,) = self._books.add(
+                [
+                    Payment(
+                        participant=participant, message_id=business_id, definition=TRANSFER, instruction_id="",
+                        end_to_end_id=incoming.end_to_end_id, transaction_id=business_id, uetr=incoming.uetr,
+                        amount=incoming.amount, currency=incoming.currency, day=self.day, bank=_OTHER_BANK,
+                        status="ACSC", incoming=True,
+                    )
+                ]
+            )  # fmt: skip
+            self._books.book(payment, payment.amount, "payment", self.day, self.now_seconds)
+            body = self._writer.transfer(business_id, participant, incoming, _OTHER_BANK, self.day, self.now)
+            self._send(participant, business_id, TRANSFER, body)
+        return business_id
+
+    def recall(self, uetr: str, reason: str) -> None:
+        """Let another bank ask a payment to a participant's customer back. Raises UnknownPaymentError."""
+        with self._books.transaction():
+            found = [one for one in self._books.by_uetr(uetr) if one.incoming]
+            if not found:
+                raise UnknownPaymentError(uetr)
+            business_id = self._next_id()
+            body = self._writer.cancellation(business_id, found[0].participant, found[0], reason, self.now)
+            self._send(found[0].participant, business_id, CANCELLATION, body)
+
+    def close_day(self) -> int:
+        """Write a statement of every participant's account in every currency; returns how many."""
+        with self._books.transaction():
+            for participant in self._configuration.credentials.participants:
+                for currency in self._configuration.currencies:
+                    self._report(participant, currency, STATEMENT)
+        return len(self._configuration.credentials.participants) * len(self._configuration.currencies)
+
+    # The rest.
+
+    def _find(self, sender: str, named: Named) -> Payment | None:
+        candidates = self._books.by_uetr(named.uetr) if named.uetr else self._books.by_message(named.message_id)
+        for payment in candidates:
+            if payment.participant != sender or payment.incoming:
+                continue
+            if named.message_id and payment.message_id != named.message_id:
+                continue
+            if named.transaction_id and payment.transaction_id != named.transaction_id:
+                continue
+            if named.end_to_end_id and payment.end_to_end_id != named.end_to_end_id:
+                continue
+            return payment
+        return None
+
+    def _return(self, payment: Payment, reason: str) -> None:
+        self._books.book(payment, payment.amount, "return", self.day, self.now_seconds)
+        after = self._books.update(payment, returned=True)
+        business_id = self._next_id()
+        body = self._writer.payment_return(business_id, after, reason, self.day, self.now)
+        self._send(after.participant, business_id, RETURN, body)
+
+    def _resolve(self, to: str, named: Named, status: str, reason: str) -> None:
+        business_id = self._next_id()
+        body = self._writer.resolution(business_id, to, named.case_id, named, status, reason, self.now)
+        self._send(to, business_id, RESOLUTION, body)
+
+    def _tell(
+        self, to: str, message_id: str, definition: str, group: str, payments: Sequence[tuple[Payment, str, str]]
+    ) -> None:
+        business_id = self._next_id()
+        body = self._writer.status(business_id, message_id, definition, group, payments, self.now)
+        self._send(to, business_id, STATUS, body)
+
+    def _report(self, participant: str, currency: str, definition: str) -> None:
+        last = self._books.last_closing(participant, currency)
+        entries = self._books.entries(participant, currency, last.last_entry)
+        business_id = self._next_id()
+        body = self._writer.report(
+            business_id, definition, participant, currency, last.number + 1, last.balance, entries, self.day, self.now
+        )
+        if definition == STATEMENT:
+            closing = Closing(
+                last.number + 1,
+                entries[-1].id if entries else last.last_entry,
+                last.balance + sum(entry.amount for entry in entries),
+            )
+            self._books.close_statement(participant, currency, closing, self.day)
+        self._send(participant, business_id, definition, body)
+
+    def _next_id(self) -> str:
+        self._number += 1
+        self._books.set("number", str(self._number))
+        return f"CLR{self.now:%Y%m%d}{self._number:010d}"
+
+    def _send(self, to: str, business_id: str, definition: str, body: str) -> None:
+        self._deliver(to, business_id, definition, self._writer.envelope(to, business_id, definition, body, self.now))
+
+
+def _named(payment: Payment, case_id: str) -> Named:
+    return Named(
+        payment.message_id,
+        payment.instruction_id,
+        payment.end_to_end_id,
+        payment.transaction_id,
+        payment.uetr,
+        case_id=case_id,
+    )
