@@ -7,6 +7,7 @@ identity = iso20022.identify(root)        # envelope, header, documents, version
 definition = iso20022.definition("pacs.008.001.08")     # elements, occurrence, facets, XML schema
 report = iso20022.validate(raw, profile="kz")            # findings of all layers, under a usage profile
 report = iso20022.validate_stream(file)   # the same for files of any length, in 40 MB; rules as registered for parts
+extraction = iso20022.extract_stream(file) # batches of payments as records, each with its findings; then .report
 converted = iso20022.convert(document, to="pacs.008.001.10")    # and what became of every value
 text = iso20022.to_json(document)         # and from_json, without loss: the digest is kept
 payment = iso20022.view(document)         # payment.CdtTrfTxInf[0].IntrBkSttlmAmt.value is a Decimal
@@ -25,6 +26,7 @@ from shanraq.standards.iso20022.definition import (
     SimpleType,
 )
 from shanraq.standards.iso20022.errors import DefinitionError, Finding, Iso20022Error, Layer, Severity
+from shanraq.standards.iso20022.extract import Batch, Extraction, extract_stream
 from shanraq.standards.iso20022.identify import (
     Header,
     Identity,
@@ -35,6 +37,7 @@ from shanraq.standards.iso20022.identify import (
     cut_out,
     identify,
 )
+from shanraq.standards.iso20022.instructions import BlockHead, Instruction, MessageHead, Party
 from shanraq.standards.iso20022.json_form import from_json, from_plain, to_json, to_plain
 from shanraq.standards.iso20022.library import Library, definition, library
 from shanraq.standards.iso20022.parse import Limits, parse
@@ -48,12 +51,13 @@ from shanraq.standards.iso20022.validate import Checked, Context, LayerCheck, Re
 from shanraq.standards.iso20022.view import Amount, View, view
 
 __all__ = [
-    "Amount", "AnyElement", "Attribute", "Checked", "Choice", "ComplexType", "Context", "ConversionError",
-    "Converted", "Definition", "DefinitionError", "EarlierMessage", "EarlierTransaction", "Element", "Finding",
-    "Header", "Identity", "Iso20022Error", "Layer", "LayerCheck", "Library", "Limits", "MemoryStore", "MessageId",
-    "Outcome", "Part", "PartRules", "Profile", "Report", "Row", "Rule", "RuleCheck", "Severity", "SimpleType",
-    "Store", "Trace", "UnknownProfileError", "View", "all_rules", "canonical", "check_identity", "check_lexical",
-    "check_rules", "convert", "cut_out", "definition", "from_json", "from_plain", "identify", "library",
+    "Amount", "AnyElement", "Attribute", "Batch", "BlockHead", "Checked", "Choice", "ComplexType", "Context",
+    "ConversionError", "Converted", "Definition", "DefinitionError", "EarlierMessage", "EarlierTransaction",
+    "Element", "Extraction", "Finding", "Header", "Identity", "Instruction", "Iso20022Error", "Layer", "LayerCheck",
+    "Library", "Limits", "MemoryStore", "MessageHead", "MessageId", "Outcome", "Part", "PartRules", "Party",
+    "Profile", "Report", "Row", "Rule", "RuleCheck", "Severity", "SimpleType", "Store", "Trace",
+    "UnknownProfileError", "View", "all_rules", "canonical", "check_identity", "check_lexical", "check_rules",
+    "convert", "cut_out", "definition", "extract_stream", "from_json", "from_plain", "identify", "library",
     "load_profile", "parse", "path_of", "profile_names", "read_schema", "record", "register_layer",
     "register_part_rules", "rule_layer", "to_json", "to_plain", "validate", "validate_schema", "validate_stream",
     "view",
