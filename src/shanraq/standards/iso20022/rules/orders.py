@@ -188,20 +188,27 @@ def requested_date(block: Block, context: Context) -> Faults:
     yield from _closed(inner, context)
 
 
-@rule("settlement_day", Scope.TRANSACTION, Layer.CROSS, "DT01", messages=SETTLEMENTS)
+@rule("settlement_day", Scope.TRANSACTION, Layer.CROSS, "DT01", severity=Severity.WARNING, messages=SETTLEMENTS)
 def settlement_day(transaction: Transaction, context: Context) -> Faults:
-    """The settlement day is a day on which the system of the profile is open."""
-    element = transaction.first("IntrBkSttlmDt")
-    if element is None:
-        element = context.message.head.first("IntrBkSttlmDt")
-    if element is not None and (context.profile.closed_weekdays or context.profile.holidays):
-        yield from _closed(element, context)
+    """The settlement day is a day on which the system is open, by the weekdays and holidays of the profile."""
+    yield from _closed(transaction.first("IntrBkSttlmDt"), context)
 
 
-def _closed(element: etree._Element, context: Context) -> Faults:
-    day = parse_day(element.text)
+@rule("settlement_day_of_group", Scope.MESSAGE, Layer.CROSS, "DT01", severity=Severity.WARNING, messages=SETTLEMENTS)
+def settlement_day_of_group(message: Message, context: Context) -> Faults:
+    """The same of the settlement day in the group header."""
+    yield from _closed(message.head.first("IntrBkSttlmDt"), context)
+
+
+def _closed(element: etree._Element | None, context: Context) -> Faults:
+    """Yield a warning where a day is a closed weekday or a holiday of the clearing system that the group header names."""
     profile = context.profile
-    if day is not None and (day.weekday() in profile.closed_weekdays or day in profile.holidays):
+    if element is None or not (profile.closed_weekdays or profile.holidays):
+        return
+    day = parse_day(element.text)
+    system = context.message.head.first("SttlmInf", "ClrSys")
+    name = text(system, "Cd") or text(system, "Prtry") or ""
+    if day is not None and profile.is_closed(day, name):
         yield Fault(element, "the system is closed on that day", severity=Severity.WARNING)
 
 
@@ -261,6 +268,32 @@ def remittance_place(transaction: Transaction, _: Context) -> Faults:
     element = transaction.first("RltdRmtInf")
     if element is not None and "RmtInf" in transaction:
         yield Fault(element, "RltdRmtInf and RmtInf exclude each other")
+
+
+@rule(
+    "clearing_code_country",
+    Scope.TRANSACTION,
+    Layer.PROFILE,
+    "CH21",
+    messages="pacs.004 pacs.008 pacs.009",
+    setting="clearing_code_in_one_country",
+)
+def clearing_code_country(transaction: Transaction, context: Context) -> Faults:
+    """An agent is named by a clearing code alone only where all agents are in one country."""
+    alone, countries = [], set()
+    head = [context.message.head.first(name, "FinInstnId") for name in ("InstgAgt", "InstdAgt")]
+    for agent in (*head, *transaction.place.iter("{*}FinInstnId")):
+        if agent is None:
+            continue
+        bic, code = bic_of(agent), child(agent, "ClrSysMmbId")
+        # Codes of clearing systems begin with their country: DEBLZ, USABA.
+        system = text(code, "ClrSysId", "Cd") or ""
+        countries.add(bic[4:6] or text(agent, "PstlAdr", "Ctry") or system[:2])
+        if code is not None and not bic and child(agent, "Nm") is None:
+            alone.append(agent)
+    if len(countries - {""}) > 1:
+        for agent in alone:
+            yield Fault(agent, "a clearing code alone, and the agents are not all in one country")
 
 
 @rule("charge_bearer", Scope.ELEMENT, Layer.PROFILE, "CH16", names="ChrgBr", setting="charge_bearers")
@@ -392,23 +425,19 @@ def purpose_code(transaction: Transaction, context: Context) -> Faults:
         yield Fault(element, "the purpose code (КНП) has three digits")
 
 
-@rule("grouped_whole", Scope.MESSAGE, Layer.CROSS, "CH17", messages="pain.007 pacs.004 pacs.007 camt.055 camt.056")
+@rule("grouped_whole", Scope.MESSAGE, Layer.CROSS, "CH17", messages="pain.007 pacs.004 pacs.007")
 def grouped_whole(message: Message, _: Context) -> Faults:
-    """A reversal, return or cancellation of a whole group has no single transactions below."""
+    """A reversal or return of a whole group has no single transactions below."""
     for name in ("GrpRvsl", "GrpRtr"):
         element = message.head.first(name)
         if element is not None and element.text in ("true", "1") and message.tally.count:
             yield Fault(element, f"{name} is true, and single transactions follow")
-    for part in children(message.body, "Undrlyg"):
-        element = child(part, "OrgnlGrpInfAndCxl", "GrpCxl")
-        if element is not None and element.text in ("true", "1") and message.tally.count:
-            yield Fault(element, "GrpCxl is true, and single transactions follow")
 
 
-@rule("block_whole", Scope.BLOCK, Layer.CROSS, "CH17", messages="pain.007 camt.055")
+@rule("block_whole", Scope.BLOCK, Layer.CROSS, "CH17", messages="pain.007 camt.055 camt.056")
 def block_whole(block: Block, _: Context) -> Faults:
-    """A reversal or cancellation of a whole payment block has no single transactions below."""
-    for name in ("PmtInfRvsl", "PmtInfCxl"):
-        element = block.first(name)
+    """A reversal or cancellation of a whole payment block or group has no single transactions of it below."""
+    for path in (("PmtInfRvsl",), ("PmtInfCxl",), ("OrgnlGrpInfAndCxl", "GrpCxl")):
+        element = block.first(*path)
         if element is not None and element.text in ("true", "1") and block.tally.count:
-            yield Fault(element, f"{name} is true, and single transactions follow")
+            yield Fault(element, f"{path[-1]} is true, and single transactions follow")

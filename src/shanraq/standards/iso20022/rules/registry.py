@@ -27,6 +27,8 @@ class Scope(StrEnum):
     """An element with a currency: check(element, text, context)."""
     TEXT = "text"
     """Every element with text: check(element, text, context)."""
+    DETAILS = "details"
+    """One part of an entry's details, after its transactions: check(details, context)."""
     TRANSACTION = "transaction"
     """One transaction, status or entry: check(transaction, context)."""
     BLOCK = "block"
