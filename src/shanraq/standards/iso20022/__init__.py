@@ -41,12 +41,14 @@ from shanraq.standards.iso20022.instructions import BlockHead, Instruction, Mess
 from shanraq.standards.iso20022.json_form import from_json, from_plain, to_json, to_plain
 from shanraq.standards.iso20022.library import Library, definition, library
 from shanraq.standards.iso20022.parse import Limits, parse
+from shanraq.standards.iso20022.parts import PartRules
 from shanraq.standards.iso20022.paths import path_of
 from shanraq.standards.iso20022.profiles import Profile, UnknownProfileError, load_profile, profile_names
 from shanraq.standards.iso20022.rules import Rule, RuleCheck, all_rules, check_rule_layers, check_rules, rule_layer
+from shanraq.standards.iso20022.rules.parts import check_part_rules, rule_parts
 from shanraq.standards.iso20022.schema import read_schema
 from shanraq.standards.iso20022.store import EarlierMessage, EarlierTransaction, MemoryStore, Store, record
-from shanraq.standards.iso20022.stream import PartRules, register_part_rules, validate_stream
+from shanraq.standards.iso20022.stream import register_part_rules, validate_stream
 from shanraq.standards.iso20022.validate import Checked, Context, LayerCheck, Report, register_layer, validate
 from shanraq.standards.iso20022.view import Amount, View, view
 
@@ -59,8 +61,9 @@ __all__ = [
     "UnknownProfileError", "View", "all_rules", "canonical", "check_identity", "check_lexical", "check_rules",
     "convert", "cut_out", "definition", "extract_stream", "from_json", "from_plain", "identify", "library",
     "load_profile", "parse", "path_of", "profile_names", "read_schema", "record", "register_layer",
-    "register_part_rules", "rule_layer", "to_json", "to_plain", "validate", "validate_schema", "validate_stream",
+    "register_part_rules", "rule_layer", "rule_parts", "to_json", "to_plain", "validate", "validate_schema", "validate_stream",
     "view",
 ]  # fmt: skip
 
 register_layer(check_rule_layers)
+register_part_rules(check_part_rules)

@@ -43,8 +43,8 @@ class Profile(msgspec.Struct, frozen=True, eq=False, forbid_unknown_fields=True)
     """The settings a message is checked against; each default is the standard's own.
 
     Dates are days, `max_days_ahead` and `max_age_days` whole days, `amount_limit` decimal text in units of the currency.
-    `severities` softens or switches off rules by their code. `closed_weekdays` count from Monday 0. `holidays` are days, or days
-    by clearing system (ClrSys/Cd or Prtry); those under "" hold for every other system, and where none is named.
+    `severities` softens or switches off rules by their code. `closed_weekdays` count from Monday 0. `holidays` are days, or
+    days by clearing system (ClrSys/Cd or Prtry); those under "" hold for every other system, and where none is named.
     """
 
     name: str = "iso"
@@ -91,7 +91,7 @@ class Profile(msgspec.Struct, frozen=True, eq=False, forbid_unknown_fields=True)
     severities: dict[str, Literal["error", "warning", "info", "off"]] = {}
 
     def is_closed(self, day: date, system: str) -> bool:
-        """Tell whether a system is closed on a day; Saturdays and Sundays are, wherever there are holidays and nothing else is said."""
+        """Tell whether a system is closed on a day; at weekends it is, where there are holidays and nothing else is said."""
         weekdays = ((5, 6) if self.holidays else ()) if self.closed_weekdays is None else self.closed_weekdays
         days = self.holidays
         if isinstance(days, dict):

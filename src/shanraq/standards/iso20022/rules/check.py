@@ -9,10 +9,10 @@ before the part it looks at, the whole only at the end; of a message that is hel
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from functools import lru_cache
-from typing import Final
+from typing import Final, Protocol
 
 from lxml import etree
 
@@ -32,8 +32,13 @@ from shanraq.standards.iso20022.rules.registry import Fault, Rule, Scope, all_ru
 from shanraq.standards.iso20022.store import Store
 
 NAMESPACE: Final = "urn:iso:std:iso:20022:tech:xsd:"
-IsTold = Callable[[etree._Element], bool]
-"""Tells of an element inside of a part whether it was given before, with all that is in it."""
+
+
+class IsTold(Protocol):
+    """Tell of an element inside of a part whether it was given before, with all that is in it."""
+
+    def __call__(self, element: etree._Element, /) -> bool:
+        """Return whether it was."""
 
 
 class Plan:

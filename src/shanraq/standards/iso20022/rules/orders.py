@@ -13,7 +13,7 @@ from shanraq.standards.iso20022.rules.context import Block, Context, Message, Tr
 from shanraq.standards.iso20022.rules.elements import is_kz_purpose
 from shanraq.standards.iso20022.rules.registry import Fault, Faults, Scope, rule
 from shanraq.standards.iso20022.store import NOT_PROVIDED, bic_of
-from shanraq.standards.iso20022.tree import Node, child, children, text
+from shanraq.standards.iso20022.tree import Node, child, text
 
 ORDERS: Final = "pain.001 pain.008 pacs.003 pacs.008 pacs.009 pacs.010"
 SETTLEMENTS: Final = "pacs.003 pacs.008 pacs.009 pacs.010"

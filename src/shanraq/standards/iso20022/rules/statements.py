@@ -15,7 +15,7 @@ from shanraq.standards.iso20022.errors import Layer, Severity
 from shanraq.standards.iso20022.rules.context import Block, Context, Details, Transaction
 from shanraq.standards.iso20022.rules.originals import opening_balance, signed
 from shanraq.standards.iso20022.rules.registry import Fault, Faults, Scope, rule
-from shanraq.standards.iso20022.tree import Node, child, children, text
+from shanraq.standards.iso20022.tree import Node, child, text
 
 REPORTS: Final = "camt.052 camt.053 camt.054"
 _PAGES: Final = ("StmtPgntn", "RptPgntn", "NtfctnPgntn")

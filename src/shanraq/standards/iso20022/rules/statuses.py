@@ -105,9 +105,10 @@ def rejection_reason(transaction: Transaction, _: Context) -> Faults:
 def group_rejection_reason(message: Message, _: Context) -> Faults:
     """A rejected group has a reason, its own or those of its transactions."""
     group = message.parts.first("OrgnlGrpInfAndSts")
-    if text(group, "GrpSts") == "RJCT" and child(group, "StsRsnInf", "Rsn") is None and not message.tally.count:
-        if group is not None and not message.block_gives_reason:
-            yield Fault(group, "RJCT needs a reason")
+    if group is None or text(group, "GrpSts") != "RJCT" or message.tally.count or message.block_gives_reason:
+        return
+    if child(group, "StsRsnInf", "Rsn") is None:
+        yield Fault(group, "RJCT needs a reason")
 
 
 @rule(
