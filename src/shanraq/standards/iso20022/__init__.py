@@ -13,7 +13,7 @@ text = iso20022.to_json(document)         # and from_json, without loss: the dig
 payment = iso20022.view(document)         # payment.CdtTrfTxInf[0].IntrBkSttlmAmt.value is a Decimal
 """
 
-from shanraq.standards.iso20022.check import check_lexical, validate_schema
+from shanraq.standards.iso20022.check import check_lexical
 from shanraq.standards.iso20022.convert import ConversionError, Converted, Outcome, Trace, convert
 from shanraq.standards.iso20022.definition import (
     AnyElement,
@@ -41,7 +41,7 @@ from shanraq.standards.iso20022.instructions import BlockHead, Instruction, Mess
 from shanraq.standards.iso20022.json_form import from_json, from_plain, to_json, to_plain
 from shanraq.standards.iso20022.library import Library, definition, library
 from shanraq.standards.iso20022.parse import Limits, parse
-from shanraq.standards.iso20022.parts import PartRules
+from shanraq.standards.iso20022.parts import PartRules, validate_schema
 from shanraq.standards.iso20022.paths import path_of
 from shanraq.standards.iso20022.profiles import Profile, UnknownProfileError, load_profile, profile_names
 from shanraq.standards.iso20022.rules import Rule, RuleCheck, all_rules, check_rule_layers, check_rules, rule_layer

@@ -14,12 +14,13 @@ from typing import Any, Final
 
 from lxml import etree
 
-from shanraq.standards.iso20022.check import check_lexical, validate_schema
+from shanraq.standards.iso20022.check import check_lexical
 from shanraq.standards.iso20022.definition import Definition
 from shanraq.standards.iso20022.errors import Finding, Iso20022Error, Layer, Severity
 from shanraq.standards.iso20022.identify import Identity, Part, check_identity, cut_out, identify
 from shanraq.standards.iso20022.library import Library, library
 from shanraq.standards.iso20022.parse import DEFAULT_LIMITS, Limits, parse
+from shanraq.standards.iso20022.parts import validate_schema
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,8 @@ class Context:
     """What a layer may look at.
 
     `as_of` is the clock to judge dates by, aware. `options` are settings of the profile by name, `store` the messages that were
-    processed before, oldest first, as they came. `headers_of` are the headers of the documents, as Identity has them. A layer must not trust a document whose schema_valid is False to be complete.
+    processed before, oldest first, as they came. `headers_of` are the headers of the documents, as Identity has them. A layer
+    must not trust a document whose schema_valid is False to be complete.
     """
 
     identity: Identity
