@@ -55,10 +55,9 @@ class Watcher(Protocol):
 class Row:
     """The parts of one name in one parent. `waiting` is the last one, until what follows it is known."""
 
-    __slots__ = ("count", "number", "parent", "waiting")
+    __slots__ = ("count", "number", "waiting")
 
-    def __init__(self, parent: etree._Element, number: int) -> None:
-        self.parent: etree._Element | None = parent
+    def __init__(self, number: int) -> None:
         self.number = number
         self.count = 0
         self.waiting: etree._Element | None = None
@@ -99,7 +98,7 @@ class Parts:
         self._strict = strict
         self._lexical = lexical
         self._parts = {} if definition is None else dict(_find_parts(definition))
-        self._rows: dict[str, Row] = {}
+        self._rows: dict[tuple[etree._Element, str], Row] = {}
         self._made = 0
         self._places: dict[etree._Element, Place] = {}
         self._batches: dict[str, list[_Waiting]] = {}
@@ -123,14 +122,11 @@ class Parts:
         names = _names(element)
         if names is None or parent is None or self.definition is None:
             return
-        row = self._rows.get(names)
-        if row is None or row.parent is not parent:
-            self._made += 1
-            row = self._rows[names] = Row(parent, self._made)
+        row = self._row(names, parent)
         row.count += 1
         place = self._places[element] = Place(row, row.count)
         self._settle(names, row)
-        for inner in [each for each, found in self._rows.items() if found.parent is element]:
+        for inner in [each for each in self._rows if each[0] is element]:
             self._close_row(inner)
         self._check_part()
         if self.refused is None:
@@ -141,6 +137,13 @@ class Parts:
             if self.watcher is not None:
                 self.watcher.ended(element, place, found)
         row.waiting = element
+
+    def _row(self, names: str, parent: etree._Element) -> Row:
+        row = self._rows.get((parent, names))
+        if row is None:
+            self._made += 1
+            row = self._rows[parent, names] = Row(self._made)
+        return row
 
     def is_part(self, element: etree._Element) -> bool:
         """Tell whether an element that has ended is one that the definition lets repeat, so that it does not stay."""
@@ -165,10 +168,8 @@ class Parts:
         except Iso20022Error as error:
             self.refused = error
 
-    def _close_row(self, names: str) -> None:
-        row = self._rows.pop(names)
-        self._settle(names, row)
-        row.parent = None
+    def _close_row(self, key: tuple[etree._Element, str]) -> None:
+        self._settle(key[1], self._rows.pop(key))
 
     def _settle(self, names: str, row: Row) -> None:
         """Put the last part of a row into its batch: a copy, if it stays in the tree as the first of its kind there."""
@@ -275,8 +276,8 @@ class Parts:
 
     def close(self) -> None:
         """Judge the batches that are not full."""
-        for names in list(self._rows):
-            self._close_row(names)
+        for key in list(self._rows):
+            self._close_row(key)
         for names, part in self._parts.items():
             self.flush(names, part)
 
@@ -297,7 +298,7 @@ class Parts:
         return "/" + "/".join(reversed(steps))
 
     def _step(self, element: etree._Element) -> str:
-        place = self._places.get(element)
+        place = self._places.get(element) or self._open_place(element)
         if place is None:
             return _step(element)
         if place.number > 1:
@@ -306,6 +307,16 @@ class Parts:
             self._forget_marks()
         self._marked[place.row.number] = place.row
         return f"{local_name(element)}[\x01{place.row.number}]"
+
+    def _open_place(self, element: etree._Element) -> Place | None:
+        """Return where a part stands whose end was not told yet: every other that is in the tree has its place."""
+        names = _names(element) if local_name(element) in NAMES else None
+        parent = element.getparent()
+        if names is None or parent is None or self.definition is None or namespace_of(element) != self.definition.namespace:
+            return None
+        row = self._row(names, parent)
+        before = sum(1 for each in element.itersiblings(element.tag, preceding=True) if each not in self._places)
+        return Place(row, row.count + before + 1)
 
     def _forget_marks(self) -> None:
         paths = [found.path for found in (*self._errors, *self._others)]

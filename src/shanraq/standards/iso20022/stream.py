@@ -147,9 +147,9 @@ class Reading:
         assert root is not None
         parts.close()
         check_bounds(root, self._limits)
-        check_tree(root, self._limits, strict=self._strict, path=parts.path_of)
         if parts.refused is not None:
             raise parts.refused
+        check_tree(root, self._limits, strict=self._strict, path=parts.path_of)
         identity = identify(root)
         message = str(identity.message_id or "")
         try:
