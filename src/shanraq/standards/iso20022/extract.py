@@ -11,30 +11,26 @@ extraction.report                           # the verdict on the whole message, 
 from __future__ import annotations
 
 import datetime as dt
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, BinaryIO
 
+import msgspec
 from lxml import etree
 
-from shanraq.standards.iso20022.errors import Finding, Iso20022Error
+from shanraq.standards.iso20022.errors import Finding
 from shanraq.standards.iso20022.identify import identify
-from shanraq.standards.iso20022.instructions import (
-    PAYMENTS,
-    BlockHead,
-    Instruction,
-    MessageHead,
-    Reader,
-    leaves,
-)
+from shanraq.standards.iso20022.instructions import PAYMENTS, BlockHead, Instruction, MessageHead, Reader, leaves
 from shanraq.standards.iso20022.library import Library
-from shanraq.standards.iso20022.parse import Limits, parse
-from shanraq.standards.iso20022.paths import line_of, local_name, path_of
-from shanraq.standards.iso20022.profiles import load_profile
-from shanraq.standards.iso20022.rules.context import SHAPES
-from shanraq.standards.iso20022.stream import STREAM_LIMITS
+from shanraq.standards.iso20022.parse import Limits
+from shanraq.standards.iso20022.parts import Parts, Place
+from shanraq.standards.iso20022.paths import line_of, local_name
+from shanraq.standards.iso20022.profiles import Profile, load_profile
+from shanraq.standards.iso20022.stream import STREAM_LIMITS, MakeRules, Reading
 from shanraq.standards.iso20022.tree import child
-from shanraq.standards.iso20022.validate import Report, validate
+from shanraq.standards.iso20022.validate import Report
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +71,7 @@ def extract_stream(
     options: Mapping[str, Any] | None = None,
     store: Sequence[bytes] = (),
     limits: Limits = STREAM_LIMITS,
+    layers: Sequence[MakeRules] | None = None,
     batch: int = 1000,
 ) -> Extraction:
     """Validate a message and yield its payments (PAYMENTS) in batches of at most `batch`, each with its findings.
@@ -83,57 +80,128 @@ def extract_stream(
     another family, or one that is no message, has a report and no batches. Where a message turns out to be not well-formed
     or unsafe, batches may have come before: nothing may be executed before the report is there.
     """
-    return Extraction(_batches(source, definitions, profile, as_of, options, store, limits, batch))
+    moment = as_of or dt.datetime.now(dt.UTC)
+    return Extraction(_batches(source, definitions, profile, moment, options, store, limits, layers, batch))
+
+
+class _Collector:
+    """Make records of the transactions that end, and let them go when the schema has judged them too."""
+
+    def __init__(self, parts: Parts, profile: Profile) -> None:
+        self._parts = parts
+        self._profile = profile
+        self._document: etree._Element | None = None
+        self._reader: Reader | None = None
+        self._head: MessageHead | None = None
+        self._parent: etree._Element | None = None
+        self._block: BlockHead | None = None
+        self._number = 0
+        self._waiting: deque[_Record] = deque()
+        self._by_place: dict[Place, _Record] = {}
+
+    def ended(self, element: etree._Element, place: Place, findings: Sequence[Finding]) -> None:
+        """Read a transaction."""
+        parent = element.getparent()
+        assert parent is not None
+        if parent is not self._parent and not self._enter(parent):
+            return
+        if self._reader is None or self._head is None or local_name(element) != self._reader.shape.transaction:
+            return
+        self._number += 1
+        made = self._reader.transaction(
+            leaves(element), number=self._number, path=self._parts.path_of(element), line=line_of(element),
+            head=self._head, block=self._block,
+        )  # fmt: skip
+        record = _Record(self._head, made, list(findings))
+        self._waiting.append(record)
+        self._by_place[place] = record
+
+    def judged(self, place: Place, findings: Sequence[Finding]) -> None:
+        """Add what the schema finds in it."""
+        record = self._by_place.pop(place, None)
+        if record is not None:
+            record.findings.extend(findings)
+            record.is_ready = True
+
+    def _enter(self, parent: etree._Element) -> bool:
+        """Read what stands around the transactions; tell whether any may stand in this parent."""
+        above = parent.getparent()
+        if above is None:
+            return False
+        document = parent if local_name(parent) == "Document" else above if local_name(above) == "Document" else None
+        block = parent if document is None else None
+        if block is not None:
+            document = above.getparent()
+        if document is None or local_name(document) != "Document":
+            return False
+        if document is not self._document:
+            self._begin(document)
+        if self._reader is None or (local_name(parent) in self._reader.shape.blocks) != bool(self._reader.shape.blocks):
+            return False
+        self._parent = parent
+        self._block = None
+        if block is not None:
+            values = leaves(block, without=frozenset({self._reader.shape.transaction}))
+            self._block = self._reader.block(self._parts.number_of(block), values)
+        return True
+
+    def _begin(self, document: etree._Element) -> None:
+        self._document, self._reader, self._number = document, None, 0
+        identity = identify(document.getroottree().getroot())
+        found = zip(identity.documents, identity.headers_of, strict=True)
+        part, top = next(each for each in found if each[0].element is document)
+        if part.message_id is None or part.message_id.kind not in PAYMENTS:
+            return
+        self._reader = Reader(str(part.message_id), self._profile)
+        group = child(document, "*", "GrpHdr")
+        self._head = self._reader.head(() if group is None else leaves(group), None if top is None else top.element)
+
+    def take(self, size: int, *, all_: bool = False) -> Iterator[Batch]:
+        """Yield full batches of what is ready; at the end the rest too."""
+        while self._waiting and self._waiting[0].is_ready:
+            head = self._waiting[0].head
+            count = 0
+            for record in islice(self._waiting, size):
+                if not record.is_ready or record.head is not head:
+                    break
+                count += 1
+            is_last = all_ or (count < len(self._waiting) and self._waiting[count].head is not head)
+            if count < size and not is_last:
+                return
+            yield Batch(head, tuple(self._finish(self._waiting.popleft()) for _ in range(count)))
+
+    def _finish(self, record: _Record) -> Instruction:
+        made, resolve = record.made, self._parts.resolve
+        path = self._parts.resolve_path(made.path)
+        if path == made.path and not record.findings:
+            return made
+        return msgspec.structs.replace(made, path=path, findings=tuple(resolve(each) for each in record.findings))
+
+
+class _Record:
+    __slots__ = ("findings", "head", "is_ready", "made")
+
+    def __init__(self, head: MessageHead, made: Instruction, findings: list[Finding]) -> None:
+        self.head = head
+        self.made = made
+        self.findings = findings
+        self.is_ready = False
 
 
 def _batches(
-    source: BinaryIO, definitions: Library | None, profile: str, as_of: dt.datetime | None,
-    options: Mapping[str, Any] | None, store: Sequence[bytes], limits: Limits, size: int,
+    source: BinaryIO, definitions: Library | None, profile: str, as_of: dt.datetime,
+    options: Mapping[str, Any] | None, store: Sequence[bytes], limits: Limits, layers: Sequence[MakeRules] | None, size: int,
 ) -> Iterator[Batch | Report]:  # fmt: skip
-    data = source.read()
-    moment = as_of or dt.datetime.now(dt.UTC)
-    report = validate(
-        data, profile=profile, as_of=moment, options=options, store=store, definitions=definitions, limits=limits
-    )
-    try:
-        root = parse(data, limits=limits, strict=(options or {}).get("policy") == "strict")
-    except Iso20022Error:
-        yield report
-        return
-    identity = identify(root)
-    header = identity.headers[0].element if len(identity.headers) == 1 else None
-    for document in identity.documents:
-        if document.message_id is None or document.message_id.kind not in PAYMENTS:
-            continue
-        reader = Reader(str(document.message_id), load_profile(profile, day=moment.date(), options=options))
-        body = next(document.element.iterchildren("*"), None)
-        if body is None:
-            continue
-        group = child(body, "GrpHdr")
-        head = reader.head(() if group is None else leaves(group), header)
-        found = tuple(_read(reader, body, head, report.findings))
-        for start in range(0, len(found), size):
-            yield Batch(head, found[start : start + size])
-    yield report
+    settings = load_profile(profile, day=as_of.date(), options=options)
+    collectors: list[_Collector] = []
 
+    def watch(parts: Parts) -> _Collector:
+        collectors.append(_Collector(parts, settings))
+        return collectors[0]
 
-def _read(
-    reader: Reader, body: etree._Element, head: MessageHead, findings: Sequence[Finding]
-) -> Iterator[Instruction]:
-    shape = SHAPES[reader.family]
-    number = blocks = 0
-    for part in body.iterchildren("*"):
-        block: BlockHead | None = None
-        if local_name(part) in shape.blocks:
-            blocks += 1
-            block = reader.block(blocks, leaves(part, without=frozenset({shape.transaction})))
-        elif local_name(part) != shape.transaction:
-            continue
-        inner = [part] if block is None else [each for each in part if local_name(each) == shape.transaction]
-        for element in inner:
-            number += 1
-            path = path_of(element)
-            own = tuple(each for each in findings if each.path == path or each.path.startswith(f"{path}/"))
-            yield reader.transaction(
-                leaves(element), number=number, path=path, line=line_of(element), head=head, block=block, findings=own
-            )
+    reading = Reading(source, definitions, profile, as_of, options, store, limits, layers, watch)
+    for _ in reading.run():
+        yield from collectors[0].take(size)
+    if reading.is_whole:
+        yield from collectors[0].take(size, all_=True)
+    yield reading.report

@@ -14,6 +14,7 @@ from lxml import etree
 
 from shanraq.standards.iso20022.errors import Finding, Severity
 from shanraq.standards.iso20022.profiles import Profile
+from shanraq.standards.iso20022.rules.context import SHAPES
 
 PAYMENTS: Final = frozenset({"pain.001", "pain.008", "pacs.003", "pacs.008", "pacs.009", "pacs.010"})
 """The families whose transactions are read as instructions."""
@@ -238,6 +239,7 @@ class Reader:
     def __init__(self, definition: str, profile: Profile) -> None:
         self.family = definition[:8]
         self.definition = definition
+        self.shape = SHAPES[self.family]
         self._amounts = _AMOUNTS.get(self.family, _SETTLED)
         self._purpose = "/".join(profile.purpose_code.path) if profile.purpose_code is not None else ""
         self._reporting = profile.residency_and_sector.type if profile.residency_and_sector is not None else ""

@@ -88,6 +88,10 @@ class Parts:
         *, strict: bool = False, lexical: bool = True,
     ) -> None:  # fmt: skip
         self.definition = definition
+        # The names of parts as the parser knows them; lxml takes an empty list for all elements.
+        self.tags = ["no-part"]
+        if definition is not None:
+            self.tags = sorted(f"{{{definition.namespace}}}{name}" for name in NAMES)
         self.top: etree._Element | None = None
         self.unusual = False
         self.refused: Iso20022Error | None = None
@@ -100,19 +104,13 @@ class Parts:
         self._parts = {} if definition is None else dict(_find_parts(definition))
         self._rows: dict[tuple[etree._Element, str], Row] = {}
         self._made = 0
+        self._has_strays = False
         self._places: dict[etree._Element, Place] = {}
         self._batches: dict[str, list[_Waiting]] = {}
         self._errors: dict[Finding, None] = {}
         self._others: dict[Finding, None] = {}
         self._left_out = False
         self._marked: dict[int, Row] = {}
-
-    @property
-    def tags(self) -> list[str]:
-        """Return the names of parts as the parser knows them."""
-        if self.definition is None:
-            return ["no-part"]  # lxml takes an empty list for all elements
-        return sorted(f"{{{self.definition.namespace}}}{name}" for name in NAMES)
 
     def end(self, element: etree._Element) -> None:
         """Take note of a part that has just ended, and take the one before it out."""
@@ -124,6 +122,7 @@ class Parts:
             return
         row = self._row(names, parent)
         row.count += 1
+        self._has_strays = self._has_strays or names not in self._parts
         place = self._places[element] = Place(row, row.count)
         self._settle(names, row)
         for inner in [each for each in self._rows if each[0] is element]:
@@ -144,6 +143,11 @@ class Parts:
             self._made += 1
             row = self._rows[parent, names] = Row(self._made)
         return row
+
+    def number_of(self, element: etree._Element) -> int:
+        """Return the number of a part in its parent, also of one that is still open."""
+        place = self._places.get(element) or self._open_place(element)
+        return 1 if place is None else place.number
 
     def is_part(self, element: etree._Element) -> bool:
         """Tell whether an element that has ended is one that the definition lets repeat, so that it does not stay."""
@@ -213,8 +217,10 @@ class Parts:
                 self._judge(batch, part, self.definition)
             except Iso20022Error as error:
                 self.refused = error
-        for each in batch:
-            for inner in each.element.iter(*self.tags):
+        holds_parts = self._has_strays or any(each.startswith(f"{names}/") for each in self._parts)
+        for waiting in batch:
+            self._places.pop(waiting.element, None)
+            for inner in waiting.element.iter(*self.tags) if holds_parts else ():
                 self._places.pop(inner, None)
 
     def _judge(self, batch: list[_Waiting], part: Element, definition: Definition) -> None:
@@ -312,7 +318,12 @@ class Parts:
         """Return where a part stands whose end was not told yet: every other that is in the tree has its place."""
         names = _names(element) if local_name(element) in NAMES else None
         parent = element.getparent()
-        if names is None or parent is None or self.definition is None or namespace_of(element) != self.definition.namespace:
+        if (
+            names is None
+            or parent is None
+            or self.definition is None
+            or namespace_of(element) != self.definition.namespace
+        ):
             return None
         row = self._row(names, parent)
         before = sum(1 for each in element.itersiblings(element.tag, preceding=True) if each not in self._places)

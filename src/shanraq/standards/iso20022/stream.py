@@ -84,6 +84,7 @@ class Reading:
         layers: Sequence[MakeRules] | None = None, watch: Callable[[Parts], Watcher | None] = lambda _: None,
     ) -> None:  # fmt: skip
         self.report = Report("")
+        self.is_whole = False  # well-formed and safe from beginning to end
         self.parts: Parts | None = None
         self._source = source
         self._known = definitions or library()
@@ -164,6 +165,7 @@ class Reading:
                 parts.tell([error.to_finding(Layer.SCHEMA)])
                 continue
             parts.judge_rest(part.element, cut_out(part.element), definition)
+        self.is_whole = True
         for rules in self._rules:
             parts.tell(rules.end(identity, parts))
         return Report(message, parts.findings())
