@@ -115,6 +115,13 @@ def check_encoding(head: bytes) -> None:
         raise Iso20022Error("encoding", "", 1, "only UTF-8 and US-ASCII are read")
 
 
+def encoding_of(head: bytes) -> str:
+    """Return the encoding of a message that `check_encoding` has let through."""
+    declaration = _DECLARATION.match(head.removeprefix(_BYTE_ORDER_MARK))
+    declared = declaration.group(2) if declaration is not None else None
+    return "us-ascii" if declared is not None and declared.lower() == b"us-ascii" else "utf-8"
+
+
 def line_at(data: bytes, offset: int) -> int:
     """Return the line of an offset, from 1."""
     return data.count(b"\n", 0, offset) + 1

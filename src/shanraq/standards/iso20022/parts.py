@@ -163,6 +163,33 @@ class Parts:
         """Say that rules have seen a part."""
         self._places[element].is_told = True
 
+    def names_above(self, element: etree._Element) -> str:
+        """Return the names from Document to the parent of a part; "" where the definition has no such part."""
+        names = _names(element)
+        return names.rpartition("/")[0] if names is not None and names in self._parts else ""
+
+    def is_valid(self, element: etree._Element, text: str) -> bool:
+        """Tell whether the text of a part that has just ended is valid."""
+        part = self._parts.get(_names(element) or "")
+        if part is None or self.definition is None:
+            return False
+        root = etree.fromstring(f'<Parts xmlns="{self.definition.namespace}">{text}</Parts>'.encode())
+        return self._known.schema(self.definition.message_id, (part,)).validate(root)
+
+    def go_past(self, parent: etree._Element, above: str, name: str) -> int:
+        """Count a part that is right and need not be judged; return its number. Only blanks stand before it."""
+        names = f"{above}/{name}"
+        row = self._row(names, parent)
+        if row.waiting is not None:
+            self._settle(names, row)
+        row.count += 1
+        return row.count
+
+    def flush_all(self) -> None:
+        """Judge all batches, full or not."""
+        for names, part in self._parts.items():
+            self.flush(names, part)
+
     def _check_part(self) -> None:
         """Refuse, or drop, comments and what else may hide in a tree; what is refused is told when all is read."""
         if not self.unusual or self.top is None or self.refused is not None:
@@ -284,8 +311,7 @@ class Parts:
         """Judge the batches that are not full."""
         for key in list(self._rows):
             self._close_row(key)
-        for names, part in self._parts.items():
-            self.flush(names, part)
+        self.flush_all()
 
     def path_of(self, element: etree._Element) -> str:
         """Return the path of an element of the message, with the numbers the parts had before others were taken out.

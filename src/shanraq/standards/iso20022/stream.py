@@ -8,6 +8,7 @@ see each part as it ends (`PartRules`).
 
 from __future__ import annotations
 
+import codecs
 import datetime as dt
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, BinaryIO, Final, Protocol, cast
@@ -17,9 +18,19 @@ from lxml import etree
 from shanraq.standards.iso20022.errors import Iso20022Error, Layer
 from shanraq.standards.iso20022.identify import NAMESPACE_PREFIX, check_identity, cut_out, identify
 from shanraq.standards.iso20022.library import Library, library
-from shanraq.standards.iso20022.parse import Limits, check_bounds, check_bytes, check_encoding, check_tree, syntax_error
+from shanraq.standards.iso20022.parse import (
+    Limits,
+    check_bounds,
+    check_bytes,
+    check_encoding,
+    check_tree,
+    encoding_of,
+    syntax_error,
+)
 from shanraq.standards.iso20022.parts import PartRules, Parts, Watcher
 from shanraq.standards.iso20022.paths import local_name, namespace_of
+from shanraq.standards.iso20022.rules.context import OTHER, SHAPES
+from shanraq.standards.iso20022.runs import Runs
 from shanraq.standards.iso20022.validate import Report
 
 STREAM_LIMITS: Final = Limits(size_bytes=4 * 1024**3, elements=1_000_000, namespaces=1_000_000)
@@ -28,6 +39,7 @@ _KEPT_BYTES: Final = 256 * 1024 * 1024  # how much may be read before the first 
 _KEPT_CHARACTERS: Final = 32 * 1024 * 1024  # of what is not taken out of the tree
 _LOOK_EVERY: Final = 16  # chunks
 _HEAD_BYTES: Final = 128 * 1024
+_HELD_CHARACTERS: Final = 1024 * 1024  # of a transaction whose end has not come
 _OVERLAP: Final = 64
 # A comment, a processing instruction or a prefix: only where there is one need trees be searched for what these can do.
 _UNUSUAL: Final = (b"<!--", b"<?", b"xmlns:")
@@ -130,15 +142,17 @@ class Reading:
             collect_ids=False,
         )
         guard = _Guard(self._limits, strict=self._strict)
+        feed = _Feed(parser, parts, Runs.of(parts, self._rules, _transaction_of(parts)), encoding_of(head))
         try:
             for chunk in _chunks(self._source, head):
                 guard.look(chunk)
                 parts.unusual = guard.unusual
-                parser.feed(chunk)
-                for _, element in parser.read_events():
-                    parts.end(cast(Any, element))
+                feed.take(chunk)
+                if parts.watcher is not None:
+                    parts.flush_all()
                 guard.look_at_tree(parts.top)
                 yield
+            feed.end()
             parts.top = parser.close()
         except etree.XMLSyntaxError as error:
             raise syntax_error(error) from None
@@ -169,6 +183,87 @@ class Reading:
         for rules in self._rules:
             parts.tell(rules.end(identity, parts))
         return Report(message, parts.findings())
+
+
+class _Feed:
+    """Give a parser the text of a message, but for the runs of transactions that can be gone past."""
+
+    def __init__(self, parser: Any, parts: Parts, runs: Runs | None, encoding: str) -> None:
+        self._parser = parser
+        self._parts = parts
+        self._runs = runs
+        self._decoder = codecs.getincrementaldecoder(encoding)()
+        self._text = ""
+        self._line = 1
+
+    def take(self, chunk: bytes) -> None:
+        """Take the next bytes."""
+        if self._runs is None:
+            self._give(chunk)
+            return
+        try:
+            text = self._text + self._decoder.decode(chunk)
+        except UnicodeDecodeError:
+            # The parser says what is wrong.
+            self.end()
+            self._runs = None
+            self._give(chunk)
+            return
+        position = self._read(text, self._runs)
+        if self._runs.is_open and len(text) - position <= _HELD_CHARACTERS:
+            self._text = text[position:]
+        else:
+            self._runs.stop()
+            self._text = ""
+            self._give_text(text[position:])
+
+    def end(self) -> None:
+        """Give what is held back."""
+        self._give_text(self._text)
+        self._text = ""
+        if begun := self._decoder.getstate()[0]:
+            self._give(begun)
+
+    def _read(self, text: str, runs: Runs) -> int:
+        """Read whole transactions; return where the last one ends."""
+        position = 0
+        while True:
+            if runs.is_open:
+                position, lines = runs.go(text, position, self._line)
+                if lines:
+                    self._line += lines
+                    self._give(b"\n" * lines)
+            end = text.find(runs.close, position)
+            if end < 0:
+                return position
+            end += len(runs.close)
+            start = text.rfind(runs.start, position, end)
+            if start < 0:
+                start = position
+            follows = runs.is_open and not text[position:start].strip()
+            runs.stop()
+            self._give_text(text[position:start])
+            # If the parser tells the end of a transaction while it reads tags and values alone, it has read them as such.
+            ended = self._give_text(text[start:end])
+            if len(ended) == 1 and end - start > len(runs.close):
+                runs.begin(ended[0], text[start:end], follows=follows)
+            position = end
+
+    def _give_text(self, text: str) -> list[etree._Element]:
+        self._line += text.count("\n")
+        return self._give(text.encode()) if text else []
+
+    def _give(self, data: bytes) -> list[etree._Element]:
+        self._parser.feed(data)
+        ended = [cast(Any, element) for _, element in self._parser.read_events()]
+        for element in ended:
+            self._parts.end(element)
+        return ended
+
+
+def _transaction_of(parts: Parts) -> str:
+    message_id = "" if parts.definition is None else str(parts.definition.message_id)
+    return SHAPES.get(message_id[:8], OTHER).transaction
 
 
 class _Guard:

@@ -22,6 +22,7 @@ from shanraq.standards.iso20022.profiles import Profile, load_profile
 from shanraq.standards.iso20022.rules.context import (
     Block,
     Context,
+    Counted,
     Details,
     EntryTally,
     Message,
@@ -134,7 +135,7 @@ class RuleCheck:
         self._entry.add_part(details)
         self._apply(self.plan.details, details)
 
-    def transaction(self, element: etree._Element, is_told: IsTold | None = None) -> Transaction:
+    def transaction(self, element: etree._Element, is_told: IsTold | None = None) -> None:
         """Check a transaction, status or entry, whose details were given before."""
         context = self.context
         transaction = Transaction(element, self.block, context.message.shape, self._entry)
@@ -144,13 +145,16 @@ class RuleCheck:
             context.message.first = transaction
         self.piece(element, is_told)
         self._apply(self.plan.transactions, transaction)
-        counted = transaction.counted
+        self.count(transaction.counted)
+
+    def count(self, counted: Counted) -> None:
+        """Count a transaction in its blocks and in the message."""
         block = self.block
         while block is not None:
             block.tally.add(counted)
             block = block.outer
-        context.message.tally.add(counted)
-        return transaction
+        self.context.message.tally.add(counted)
+        self.context.settle()
 
     def close(self) -> list[Finding]:
         """End the message and return all findings."""

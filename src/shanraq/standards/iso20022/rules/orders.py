@@ -29,7 +29,15 @@ _ACCOUNTS_OF_AGENTS: Final = (
 _EXCLUDED: Final = (("CHQB", "HOLD"), ("PHOB", "TELB"))
 
 
-@rule("duplicate_id", Scope.TRANSACTION, Layer.CROSS, "AM05", messages=ORDERS)
+@rule(
+    "duplicate_id",
+    Scope.TRANSACTION,
+    Layer.CROSS,
+    "AM05",
+    messages=ORDERS,
+    reads="EndToEndId InstrId TxId UETR",
+    keeps=True,
+)
 def duplicate_id(transaction: Transaction, context: Context) -> Faults:
     """EndToEndId (but for NOTPROVIDED), InstrId, TxId and UETR do not repeat in a message."""
     found = Node(transaction.first("PmtId"))
@@ -49,7 +57,14 @@ def duplicate_block_id(block: Block, context: Context) -> Faults:
         yield Fault(element, "the same PmtInfId stands in an earlier block of the message")
 
 
-@rule("two_levels", Scope.TRANSACTION, Layer.CROSS, "CH07", messages="pain.001 pain.008 pacs.003 pacs.008 pacs.009")
+@rule(
+    "two_levels",
+    Scope.TRANSACTION,
+    Layer.CROSS,
+    "CH07",
+    messages="pain.001 pain.008 pacs.003 pacs.008 pacs.009",
+    reads="",
+)
 def two_levels(transaction: Transaction, context: Context) -> Faults:
     """What stands in the group header or payment block does not stand again in the transaction."""
     message = context.message
@@ -67,6 +82,7 @@ def two_levels(transaction: Transaction, context: Context) -> Faults:
     "CH21",
     severity=Severity.WARNING,
     messages="pacs.003 pacs.008 pacs.009",
+    reads="",
 )
 def settlement_date(transaction: Transaction, context: Context) -> Faults:
     """A settlement has its date, in the group header or in each transaction (warning: a system may imply it)."""
@@ -74,7 +90,7 @@ def settlement_date(transaction: Transaction, context: Context) -> Faults:
         yield Fault(transaction.place, "IntrBkSttlmDt is missing here and in the group header")
 
 
-@rule("cred_charges", Scope.TRANSACTION, Layer.CROSS, "CH21", messages="pacs.008")
+@rule("cred_charges", Scope.TRANSACTION, Layer.CROSS, "CH21", messages="pacs.008", reads="ChrgBr")
 def cred_charges(transaction: Transaction, _: Context) -> Faults:
     """Charges borne by the creditor (CRED) are told in ChrgsInf, zero if none were taken."""
     bearer = transaction.first("ChrgBr")
@@ -82,7 +98,7 @@ def cred_charges(transaction: Transaction, _: Context) -> Faults:
         yield Fault(bearer, "CRED needs ChrgsInf, with the amount zero if none")
 
 
-@rule("debt_charges", Scope.TRANSACTION, Layer.CROSS, "CH16", messages="pacs.008")
+@rule("debt_charges", Scope.TRANSACTION, Layer.CROSS, "CH16", messages="pacs.008", reads="ChrgBr")
 def debt_charges(transaction: Transaction, _: Context) -> Faults:
     """Charges borne by the debtor (DEBT) come in one ChrgsInf at most."""
     found = transaction.all("ChrgsInf")
@@ -90,7 +106,14 @@ def debt_charges(transaction: Transaction, _: Context) -> Faults:
         yield Fault(found[1], "DEBT allows one ChrgsInf")
 
 
-@rule("exchange_rate", Scope.TRANSACTION, Layer.CROSS, "CH21", messages="pacs.003 pacs.008")
+@rule(
+    "exchange_rate",
+    Scope.TRANSACTION,
+    Layer.CROSS,
+    "CH21",
+    messages="pacs.003 pacs.008",
+    reads="InstdAmt@Ccy IntrBkSttlmAmt@Ccy",
+)
 def exchange_rate(transaction: Transaction, _: Context) -> Faults:
     """XchgRate is there when instructed and settled currency differ, and only with an instructed amount."""
     instructed, rate = transaction.first("InstdAmt"), transaction.first("XchgRate")
@@ -105,7 +128,14 @@ def exchange_rate(transaction: Transaction, _: Context) -> Faults:
         yield Fault(instructed, "another currency than IntrBkSttlmAmt, and no XchgRate")
 
 
-@rule("agent_order", Scope.TRANSACTION, Layer.CROSS, "RC11", messages="pain.001 pacs.004 pacs.007 pacs.008 pacs.009")
+@rule(
+    "agent_order",
+    Scope.TRANSACTION,
+    Layer.CROSS,
+    "RC11",
+    messages="pain.001 pacs.004 pacs.007 pacs.008 pacs.009",
+    reads="",
+)
 def agent_order(transaction: Transaction, _: Context) -> Faults:
     """The second intermediary or previous agent comes only with the first, the third only with the second."""
     for kind in ("IntrmyAgt", "PrvsInstgAgt"):
@@ -115,7 +145,7 @@ def agent_order(transaction: Transaction, _: Context) -> Faults:
                 yield Fault(element, f"{kind}{number} without {kind}{number - 1}")
 
 
-@rule("agent_account", Scope.TRANSACTION, Layer.CROSS, "CH17", messages=ORDERS)
+@rule("agent_account", Scope.TRANSACTION, Layer.CROSS, "CH17", messages=ORDERS, reads="")
 def agent_account(transaction: Transaction, _: Context) -> Faults:
     """An agent's account comes only with the agent."""
     for name in _ACCOUNTS_OF_AGENTS:
@@ -128,7 +158,7 @@ def agent_account(transaction: Transaction, _: Context) -> Faults:
             yield Fault(element, f"{name}Acct without {name}")
 
 
-@rule("creditor_instructions", Scope.TRANSACTION, Layer.CROSS, "CH16", messages="pain.001 pacs.008")
+@rule("creditor_instructions", Scope.TRANSACTION, Layer.CROSS, "CH16", messages="pain.001 pacs.008", reads="Cd")
 def creditor_instructions(transaction: Transaction, _: Context) -> Faults:
     """Instructions for the creditor's agent do not repeat; CHQB excludes HOLD and an account, PHOB excludes TELB."""
     by_code: dict[str, etree._Element] = {}
@@ -188,7 +218,15 @@ def requested_date(block: Block, context: Context) -> Faults:
     yield from _closed(inner, context)
 
 
-@rule("settlement_day", Scope.TRANSACTION, Layer.CROSS, "DT01", severity=Severity.WARNING, messages=SETTLEMENTS)
+@rule(
+    "settlement_day",
+    Scope.TRANSACTION,
+    Layer.CROSS,
+    "DT01",
+    severity=Severity.WARNING,
+    messages=SETTLEMENTS,
+    reads="IntrBkSttlmDt",
+)
 def settlement_day(transaction: Transaction, context: Context) -> Faults:
     """The settlement day is a day on which the system is open, by the weekdays and holidays of the profile."""
     yield from _closed(transaction.first("IntrBkSttlmDt"), context)
@@ -247,6 +285,7 @@ def one_transaction(message: Message, _: Context) -> Faults:
     messages="pacs.008 pacs.009",
     versions=(8, 99),
     setting="uetr_required",
+    reads="",
 )
 def uetr_required(transaction: Transaction, _: Context) -> Faults:
     """Each payment has a UETR."""
@@ -262,6 +301,7 @@ def uetr_required(transaction: Transaction, _: Context) -> Faults:
     "RR07",
     messages="pacs.008 pacs.009",
     setting="remittance_length",
+    reads="",
 )
 def remittance_place(transaction: Transaction, _: Context) -> Faults:
     """RltdRmtInf and RmtInf exclude each other."""
@@ -277,6 +317,7 @@ def remittance_place(transaction: Transaction, _: Context) -> Faults:
     "CH21",
     messages="pacs.004 pacs.008 pacs.009",
     setting="clearing_code_in_one_country",
+    reads="BIC BICFI Ctry Cd",
 )
 def clearing_code_country(transaction: Transaction, context: Context) -> Faults:
     """An agent is named by a clearing code alone only where all agents are in one country."""
@@ -310,7 +351,7 @@ def iban_required(element: etree._Element, _: str, __: Context) -> Faults:
         yield Fault(element, "the scheme needs an IBAN")
 
 
-@rule("mandate", Scope.TRANSACTION, Layer.CROSS, "MD02", messages="pain.008 pacs.003")
+@rule("mandate", Scope.TRANSACTION, Layer.CROSS, "MD02", messages="pain.008 pacs.003", keeps=True)
 def mandate(transaction: Transaction, context: Context) -> Faults:
     """A mandate is signed before the collection, tells amendments only when amended, and collects once if OOFF."""
     related = transaction.first("DrctDbtTx", "MndtRltdInf")
@@ -339,6 +380,7 @@ def mandate(transaction: Transaction, context: Context) -> Faults:
     "MD02",
     messages="pain.008 pacs.003",
     setting="mandate_required",
+    reads="",
 )
 def mandate_required(transaction: Transaction, _: Context) -> Faults:
     """A direct debit names its mandate, the day of signature and the sequence type."""
@@ -359,6 +401,7 @@ def mandate_required(transaction: Transaction, _: Context) -> Faults:
     severity=Severity.WARNING,
     messages="pain.001 pacs.008",
     setting="bank_of_account",
+    reads="IBAN BIC BICFI",
 )
 def bank_of_account(transaction: Transaction, _: Context) -> Faults:
     """The bank code in a Kazakh IBAN is that of the agent's BIC (warning: the table of banks is a default)."""
@@ -392,7 +435,15 @@ def _bank_agrees(account: etree._Element | None, institution: etree._Element | N
         yield Fault(account, "the bank code of the IBAN is not that of the agent's BIC", reason)
 
 
-@rule("account_currency", Scope.TRANSACTION, Layer.CROSS, "AM03", severity=Severity.WARNING, messages="pain.001")
+@rule(
+    "account_currency",
+    Scope.TRANSACTION,
+    Layer.CROSS,
+    "AM03",
+    severity=Severity.WARNING,
+    messages="pain.001",
+    reads="InstdAmt@Ccy Amt@Ccy",
+)
 def account_currency(transaction: Transaction, _: Context) -> Faults:
     """The currency of the amount is that of the debtor's account (warning: the bank may convert)."""
     currency = transaction.block.text("DbtrAcct", "Ccy") if transaction.block is not None else None

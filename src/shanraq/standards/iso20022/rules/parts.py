@@ -9,13 +9,16 @@ from typing import Any
 from lxml import etree
 
 from shanraq.standards.iso20022.errors import Finding, Layer
+from shanraq.standards.iso20022.forms import Form
 from shanraq.standards.iso20022.identify import MESSAGE_ID, Identity, identify
 from shanraq.standards.iso20022.library import Library
 from shanraq.standards.iso20022.parts import PartRules, Parts
 from shanraq.standards.iso20022.paths import local_name, namespace_of
 from shanraq.standards.iso20022.profiles import Profile, load_profile
+from shanraq.standards.iso20022.rules.alike import Alike
 from shanraq.standards.iso20022.rules.check import NAMESPACE, RuleCheck
 from shanraq.standards.iso20022.rules.layer import remember
+from shanraq.standards.iso20022.runs import Accepts
 from shanraq.standards.iso20022.store import Store
 from shanraq.standards.iso20022.stream import MakeRules
 
@@ -69,6 +72,10 @@ class PartRuleCheck:
         if self._check is not None and self._give(self._check, element, above, parts):
             parts.mark_told(element)
             yield from self._take(self._check)
+
+    def alike(self, form: Form, sample: etree._Element) -> Accepts | None:
+        """Return the rules for further transactions of a form in the block that is open."""
+        return None if self._check is None else Alike(self._check, form, sample).accepts
 
     def _give(self, check: RuleCheck, element: etree._Element, above: list[etree._Element], parts: Parts) -> bool:
         shape = check.context.message.shape

@@ -52,7 +52,12 @@ Faults = Iterator[Fault]
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One rule. `messages` are families (`pain.001`), empty for all; `versions` first and last."""
+    """One rule. `messages` are families (`pain.001`), empty for all; `versions` first and last.
+
+    Of a rule about transactions, `reads` names the elements whose text (`Cd`) or currency (`InstdAmt@Ccy`) it looks at in the
+    transaction, None if any; with the same elements, the same texts there and the same block it finds the same, unless it
+    `keeps` what it has seen.
+    """
 
     code: str
     scope: Scope
@@ -65,6 +70,8 @@ class Rule:
     versions: tuple[int, int] = ALL_VERSIONS
     names: tuple[str, ...] = ()
     setting: str = ""
+    reads: frozenset[str] | None = None
+    keeps: bool = False
 
     def is_for(self, family: str, version: int) -> bool:
         """Tell whether the rule is for a message."""
@@ -78,7 +85,7 @@ _Check = TypeVar("_Check", bound=Callable[..., Faults])
 def rule(
     code: str, scope: Scope, layer: Layer, reason: str = "", *,
     severity: Severity = Severity.ERROR, messages: str = "", versions: tuple[int, int] = ALL_VERSIONS,
-    names: str = "", setting: str = "",
+    names: str = "", setting: str = "", reads: str | None = None, keeps: bool = False,
 ) -> Callable[[_Check], _Check]:  # fmt: skip
     """Enter a function into the list of rules. `setting` names what in a profile switches it on (in the list only)."""
 
@@ -97,6 +104,8 @@ def rule(
             versions,
             tuple(names.split()),
             setting,
+            None if reads is None else frozenset(reads.split()),
+            keeps,
         )
         return check
 

@@ -83,7 +83,7 @@ def _net(part: etree._Element | None, net: int, *, readable: bool) -> Faults:
         yield Fault(amount, "not credits less debits of the entries")
 
 
-@rule("entry_currency", Scope.TRANSACTION, Layer.CROSS, "CURR", messages=REPORTS)
+@rule("entry_currency", Scope.TRANSACTION, Layer.CROSS, "CURR", messages=REPORTS, reads="Amt@Ccy")
 def entry_currency(transaction: Transaction, _: Context) -> Faults:
     """An entry is in the currency of its account."""
     currency = transaction.block.text("Acct", "Ccy") if transaction.block is not None else None
@@ -136,7 +136,13 @@ def entry_charges(transaction: Transaction, _: Context) -> Faults:
 
 
 @rule(
-    "booked_entry", Scope.TRANSACTION, Layer.PROFILE, "CH21", messages="camt.052 camt.054", setting="booked_entry_dated"
+    "booked_entry",
+    Scope.TRANSACTION,
+    Layer.PROFILE,
+    "CH21",
+    messages="camt.052 camt.054",
+    setting="booked_entry_dated",
+    reads="Sts Cd",
 )
 def booked_entry(transaction: Transaction, _: Context) -> Faults:
     """A booked entry has a booking date or a value date."""
