@@ -17,7 +17,7 @@ from lxml import etree
 from shanraq.standards.iso20022.definition import ComplexType, Definition, Element, SimpleType
 
 # What stands between tags: text without a character that has a meaning, or that is no character of XML 1.0.
-_TEXT: Final = r"[^<&>\x00-\x1f]*+"
+_CHARACTER: Final = r"[^<&>\x00-\x1f]"
 _TOKEN: Final = re.compile(r'<(/?)([A-Za-z0-9]+)(?: Ccy="([A-Z]*)")?>|([^<&>\x00-\x08\x0b\x0c\x0e-\x1f]+)')
 _BLANKS: Final = " \t\r\n"
 _GAP: Final = r"[ \t\r\n]*+"
@@ -37,13 +37,13 @@ IsValue = Callable[[str], bool]
 class Leaf(NamedTuple):
     """A value of a form: its place below the transaction (as `instructions.leaves` names it), its index among the values.
 
-    `currency` is the index of its currency, None without one.
+    `is_value` is None where the form's own match tells that it is a value. `currency` is the index of its currency.
     """
 
     place: str
     name: str
     value: int
-    is_value: IsValue
+    is_value: IsValue | None
     currency: int | None = None
     is_currency: IsValue | None = None
 
@@ -59,7 +59,7 @@ class Form(NamedTuple):
     def has_values(self, values: Sequence[str]) -> bool:
         """Tell whether all values are of their types."""
         return all(
-            leaf.is_value(values[leaf.value])
+            (leaf.is_value is None or leaf.is_value(values[leaf.value]))
             and (leaf.currency is None or leaf.is_currency is None or leaf.is_currency(values[leaf.currency]))
             for leaf in self.leaves
         )
@@ -119,10 +119,14 @@ def read_form(text: str, above: str, definition: Definition) -> Form | None:
         kinds = _kinds(_element_at(definition, f"{above}/{'/'.join(open_)}"), has_currency=currency is not None)
         if kinds is None or len(leaves) == _MOST_LEAVES:
             return None
-        pattern.append(f"({_TEXT})")
+        pattern.append(f"({_text_of(kinds[0])})")
         with_currency = None if currency is None else groups
         groups += currency is not None
-        leaves.append(Leaf("/".join(steps[1:]), name, groups, kinds[0], with_currency, kinds[1]))
+        is_value = is_value_of(kinds[0])
+        leaves.append(Leaf(
+            "/".join(steps[1:]), name, groups, is_value,
+            with_currency, None if kinds[1] is None else is_value_of(kinds[1]),
+        ))  # fmt: skip
         groups += 1
     match = re.compile("".join(pattern)).match
     return (
@@ -160,20 +164,34 @@ def _element_at(definition: Definition, path: str) -> Element | None:
     return current
 
 
-def _kinds(element: Element | None, *, has_currency: bool) -> tuple[IsValue, IsValue | None] | None:
+def _kinds(element: Element | None, *, has_currency: bool) -> tuple[SimpleType, SimpleType | None] | None:
     if element is None:
         return None
     kind = element.type
     if isinstance(kind, SimpleType):
-        return None if has_currency else (is_value_of(kind), None)
+        return None if has_currency else (kind, None)
     attributes = {each.name: each.type for each in kind.attributes}
     if kind.value is None or not has_currency or set(attributes) != {"Ccy"}:
         return None
-    return is_value_of(kind.value), is_value_of(attributes["Ccy"])
+    return kind.value, attributes["Ccy"]
 
 
-def is_value_of(kind: SimpleType) -> IsValue:
-    """Return a test that is True only for values of a type (XML Schema 1.0, part 2), written as most are."""
+def _text_of(kind: SimpleType) -> str:
+    """Return the pattern of a value: what may stand between tags, as long as the type allows."""
+    least, most = _lengths(kind)
+    return f"{_CHARACTER}{{{least},{most}}}+" if is_value_of(kind) is None else f"{_CHARACTER}*+"
+
+
+def _lengths(kind: SimpleType) -> tuple[int, int]:
+    exact = kind.facet("length")
+    return int(exact or kind.facet("minLength") or 0), int(exact or kind.facet("maxLength") or _LONGEST)
+
+
+def is_value_of(kind: SimpleType) -> IsValue | None:
+    """Return a test that is True only for values of a type (XML Schema 1.0, part 2), written as most are.
+
+    None for texts of which only the length is told: the match of a form sees to that.
+    """
     match kind.base:
         case "string":
             return _is_text_of(kind)
@@ -192,21 +210,19 @@ def _is_unsure(_: str) -> bool:
     return False
 
 
-def _is_text_of(kind: SimpleType) -> IsValue:
+def _is_text_of(kind: SimpleType) -> IsValue | None:
     names = {name for name, _ in kind.facets}
     if not names <= {"enumeration", "pattern", "length", "minLength", "maxLength"}:
         return _is_unsure
     if kind.enumeration:
         allowed = frozenset(kind.enumeration)
         return allowed.__contains__ if names == {"enumeration"} else _is_unsure
-    exact = kind.facet("length")
-    least = int(exact or kind.facet("minLength") or 0)
-    most = int(exact or kind.facet("maxLength") or 10_000_000)
+    least, most = _lengths(kind)
     if kind.patterns:
         # The patterns of ISO 20022 use only what both kinds of regular expressions have.
         fits = re.compile("|".join(f"(?:{each})" for each in kind.patterns)).fullmatch
         return lambda text: least <= len(text) <= most and fits(text) is not None
-    return lambda text: least <= len(text) <= most
+    return None
 
 
 def _is_number_of(kind: SimpleType) -> IsValue:

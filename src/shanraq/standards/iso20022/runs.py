@@ -46,6 +46,7 @@ class Runs:
     def __init__(self, parts: Parts, rules: Sequence[object], transaction: str) -> None:
         self._parts = parts
         self._rules = rules[0] if rules else None
+        self.transaction = transaction
         self.start = f"<{transaction}>"
         self.close = f"</{transaction}>"
         self._forms: list[Form] = []

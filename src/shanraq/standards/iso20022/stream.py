@@ -245,8 +245,8 @@ class _Feed:
             self._give_text(text[position:start])
             # If the parser tells the end of a transaction while it reads tags and values alone, it has read them as such.
             ended = self._give_text(text[start:end])
-            if len(ended) == 1 and end - start > len(runs.close):
-                runs.begin(ended[0], text[start:end], follows=follows)
+            if ended and local_name(ended[-1]) == runs.transaction:
+                runs.begin(ended[-1], text[start:end], follows=follows)
             position = end
 
     def _give_text(self, text: str) -> list[etree._Element]:

@@ -14,6 +14,7 @@ from typing import Any, Final
 from lxml import etree
 
 from shanraq.standards.iso20022.amounts import exact
+from shanraq.standards.iso20022.errors import Layer
 from shanraq.standards.iso20022.forms import Form, Leaf
 from shanraq.standards.iso20022.rules.check import RuleCheck
 from shanraq.standards.iso20022.rules.context import Counted, Details, EntryTally, Transaction
@@ -129,6 +130,8 @@ class Alike:
                 inside = set(element.iter("*"))
                 self._add(rules, [each for each in self._places if each[1] in inside], element)
         for rule in self._check.plan.transactions:
+            if rule.layer is Layer.STORE and self._context.store is None:
+                continue
             if rule.reads is None or rule.keeps:
                 self._always.append(rule)
             else:
@@ -140,9 +143,11 @@ class Alike:
         plan, context = self._check.plan, self._context
         rules = [*plan.elements.get(element.tag, ()), *plan.texts]
         if leaf.currency is None:
+            if leaf.is_value is None and not rules:
+                return
 
             def is_right(text: str) -> bool:
-                if not leaf.is_value(text):
+                if leaf.is_value is not None and not leaf.is_value(text):
                     return False
                 if rules:
                     self._forget(leaf)
@@ -151,17 +156,26 @@ class Alike:
 
             self._tests.append((itemgetter(leaf.value), set(), is_right))
             return
-        rules += plan.amounts
+        of_currency = [rule for rule in plan.amounts if rule.reads == frozenset({"@Ccy"})]
+        rules += [rule for rule in plan.amounts if rule not in of_currency]
+
+        def is_right_currency(currency: str) -> bool:
+            if leaf.is_currency is None or not leaf.is_currency(currency):
+                return False
+            self._forget(leaf)
+            element.set("Ccy", currency)
+            return not any(True for rule in of_currency for _ in rule.check(element, element.text or "", context))
 
         def is_right_amount(key: tuple[str, str]) -> bool:
             currency, text = key
-            if leaf.is_currency is None or not leaf.is_currency(currency) or not leaf.is_value(text):
+            if leaf.is_value is not None and not leaf.is_value(text):
                 return False
             self._forget(leaf)
             element.text = text
             element.set("Ccy", currency)
             return not any(True for rule in rules for _ in rule.check(element, text, context))
 
+        self._tests.append((itemgetter(leaf.currency), set(), is_right_currency))
         self._tests.append((itemgetter(leaf.currency, leaf.value), set(), is_right_amount))
 
     def _forget(self, leaf: Leaf) -> None:

@@ -116,6 +116,7 @@ class RuleCheck:
         block = self.block
         assert block is not None, "no block is open"
         self._apply(self.plan.blocks, block)
+        self.context.settle()
         self.block = block.outer
         self.context.message.note_block(block)
 

@@ -13,6 +13,7 @@ from shanraq.standards.iso20022.amounts import exact
 from shanraq.standards.iso20022.codes import CodeEdition, code_edition
 from shanraq.standards.iso20022.paths import local_name
 from shanraq.standards.iso20022.profiles import Profile
+from shanraq.standards.iso20022.rules.marks import Marks, mark_of
 from shanraq.standards.iso20022.store import EarlierMessage, EarlierTransaction, Store
 from shanraq.standards.iso20022.tree import Node, OpenNode, child, children, text
 
@@ -309,8 +310,8 @@ class Context:
     edition: CodeEdition = field(init=False)
     day: date | None = field(init=False)
     original: EarlierMessage | None = None
-    _seen: dict[str, set[int]] = field(default_factory=dict)
-    _added: list[tuple[set[int], int]] = field(default_factory=list)
+    _seen: dict[str, Marks] = field(default_factory=dict)
+    _added: list[tuple[Marks, int]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.day = None if self.as_of is None else self._local_day(self.as_of)
@@ -324,23 +325,23 @@ class Context:
 
     def is_repeated(self, kind: str, value: str) -> bool:
         """Tell whether a value of this kind was seen before in the message, and keep it."""
-        seen = self._seen.setdefault(kind, set())
-        # 64 bits, keyed anew in each process: of ten million values two are taken for one with a chance of 1 in 360 000.
-        mark = hash(value)
-        if mark in seen:
+        seen = self._seen.get(kind)
+        if seen is None:
+            seen = self._seen[kind] = Marks()
+        kept = seen, mark_of(value)
+        if kept[1] in seen or kept in self._added:
             return True
-        seen.add(mark)
-        self._added.append((seen, mark))
+        self._added.append(kept)
         return False
 
     def settle(self) -> None:
         """Hold to what `is_repeated` has kept."""
+        for seen, mark in self._added:
+            seen.add(mark)
         self._added.clear()
 
     def take_back(self) -> None:
         """Forget what `is_repeated` has kept since it was settled last."""
-        for seen, mark in self._added:
-            seen.discard(mark)
         self._added.clear()
 
 

@@ -155,7 +155,7 @@ def amount_form(element: etree._Element, value: str, _: Context) -> Faults:
         )
 
 
-@rule("currency", Scope.AMOUNT, Layer.CODES, "AM11")
+@rule("currency", Scope.AMOUNT, Layer.CODES, "AM11", reads="@Ccy")
 def currency(element: etree._Element, _: str, context: Context) -> Faults:
     """A currency is one of ISO 4217; in an order it is in use on the day."""
     fault = currency_fault(element.get("Ccy") or "", context.day)
@@ -175,7 +175,7 @@ def account_currency_code(element: etree._Element, value: str, _: Context) -> Fa
         yield Fault(element, "no currency of ISO 4217")
 
 
-@rule("commodity", Scope.AMOUNT, Layer.PROFILE, "AM03", setting="commodities_forbidden")
+@rule("commodity", Scope.AMOUNT, Layer.PROFILE, "AM03", setting="commodities_forbidden", reads="@Ccy")
 def commodity(element: etree._Element, _: str, __: Context) -> Faults:
     """Precious metals are no currency of a payment."""
     if is_commodity(element.get("Ccy") or ""):
@@ -210,7 +210,7 @@ def amount_limit(element: etree._Element, value: str, context: Context) -> Fault
         yield Fault(element, "the amount is above the limit of the scheme")
 
 
-@rule("allowed_currency", Scope.AMOUNT, Layer.PROFILE, "AM03", setting="currencies")
+@rule("allowed_currency", Scope.AMOUNT, Layer.PROFILE, "AM03", setting="currencies", reads="@Ccy")
 def allowed_currency(element: etree._Element, _: str, context: Context) -> Faults:
     """The currency is one of the profile."""
     if local_name(element) in _MOVED and element.get("Ccy") not in context.profile.currencies:

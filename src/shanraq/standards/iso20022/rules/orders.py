@@ -9,6 +9,7 @@ from lxml import etree
 
 from shanraq.standards.iso20022.errors import Layer, Severity
 from shanraq.standards.iso20022.identifiers import kz_bank_of_iban, kz_bic_of_bank, same_bic
+from shanraq.standards.iso20022.paths import local_name
 from shanraq.standards.iso20022.rules.context import Block, Context, Message, Transaction, parse_day, parse_moment
 from shanraq.standards.iso20022.rules.elements import is_kz_purpose
 from shanraq.standards.iso20022.rules.registry import Fault, Faults, Scope, rule
@@ -17,7 +18,7 @@ from shanraq.standards.iso20022.tree import Node, child, text
 
 ORDERS: Final = "pain.001 pain.008 pacs.003 pacs.008 pacs.009 pacs.010"
 SETTLEMENTS: Final = "pacs.003 pacs.008 pacs.009 pacs.010"
-_IDENTIFIERS: Final = (("EndToEndId", "DU04"), ("InstrId", "DU05"), ("TxId", "DU03"), ("UETR", "DU03"))
+_IDENTIFIERS: Final = {"EndToEndId": "DU04", "InstrId": "DU05", "TxId": "DU03", "UETR": "DU03"}
 _TWO_LEVELS: Final = {
     "pain": ("PmtTpInf", "ChrgBr", "UltmtDbtr", "UltmtCdtr", "ChrgsAcct", "CdtrSchmeId"),
     "pacs": ("IntrBkSttlmDt", "InstgAgt", "InstdAgt", "PmtTpInf", "SttlmInf"),
@@ -40,12 +41,11 @@ _EXCLUDED: Final = (("CHQB", "HOLD"), ("PHOB", "TELB"))
 )
 def duplicate_id(transaction: Transaction, context: Context) -> Faults:
     """EndToEndId (but for NOTPROVIDED), InstrId, TxId and UETR do not repeat in a message."""
-    found = Node(transaction.first("PmtId"))
-    for name, reason in _IDENTIFIERS:
-        value = found.text(name)
-        if value and value != NOT_PROVIDED and context.is_repeated(name, value):
-            element = found.first(name)
-            assert element is not None
+    identifiers = transaction.first("PmtId")
+    for element in () if identifiers is None else identifiers.iterchildren("*"):
+        name = local_name(element)
+        reason, value = _IDENTIFIERS.get(name), element.text
+        if reason and value and value != NOT_PROVIDED and context.is_repeated(name, value):
             yield Fault(element, f"the same {name} stands in an earlier transaction of the message", reason)
 
 

@@ -56,7 +56,7 @@ class Rule:
 
     Of a rule about transactions, `reads` names the elements whose text (`Cd`) or currency (`InstdAmt@Ccy`) it looks at in the
     transaction, None if any; with the same elements, the same texts there and the same block it finds the same, unless it
-    `keeps` what it has seen.
+    `keeps` what it has seen. A rule about amounts may read `@Ccy`: the currency alone.
     """
 
     code: str
