@@ -22,7 +22,6 @@ _TOKEN: Final = re.compile(r'<(/?)([A-Za-z0-9]+)(?: Ccy="([A-Z]*)")?>|([^<&>\x00
 _BLANKS: Final = " \t\r\n"
 _GAP: Final = r"[ \t\r\n]*+"
 _NO_CHARACTERS: Final = ("\ufffe", "\uffff")
-_DECIMAL: Final = re.compile(r"([0-9]+)(?:\.([0-9]+))?", re.ASCII)
 _DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
 _MOMENT: Final = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?(Z|[+-](0[0-9]|1[0-3]):[0-5][0-9])?", re.ASCII
@@ -178,8 +177,13 @@ def _kinds(element: Element | None, *, has_currency: bool) -> tuple[SimpleType, 
 
 def _text_of(kind: SimpleType) -> str:
     """Return the pattern of a value: what may stand between tags, as long as the type allows."""
+    if is_value_of(kind) is not None:
+        return f"{_CHARACTER}*+"
+    if kind.base == "decimal":
+        total, fraction = int(kind.facet("totalDigits") or 18), int(kind.facet("fractionDigits") or 17)
+        return rf"[0-9]{{1,{total - fraction}}}+(?:\.[0-9]{{1,{fraction}}}+)?+" if fraction else rf"[0-9]{{1,{total}}}+"
     least, most = _lengths(kind)
-    return f"{_CHARACTER}{{{least},{most}}}+" if is_value_of(kind) is None else f"{_CHARACTER}*+"
+    return f"{_CHARACTER}{{{least},{most}}}+"
 
 
 def _lengths(kind: SimpleType) -> tuple[int, int]:
@@ -190,13 +194,13 @@ def _lengths(kind: SimpleType) -> tuple[int, int]:
 def is_value_of(kind: SimpleType) -> IsValue | None:
     """Return a test that is True only for values of a type (XML Schema 1.0, part 2), written as most are.
 
-    None for texts of which only the length is told: the match of a form sees to that.
+    None for texts of which only the length is told, and for numbers: the match of a form sees to that.
     """
     match kind.base:
         case "string":
             return _is_text_of(kind)
         case "decimal":
-            return _is_number_of(kind)
+            return None if _is_plain_number(kind) else _is_unsure
         case "date" if not kind.facets:
             return _is_date
         case "dateTime" if not kind.facets:
@@ -225,21 +229,10 @@ def _is_text_of(kind: SimpleType) -> IsValue | None:
     return None
 
 
-def _is_number_of(kind: SimpleType) -> IsValue:
+def _is_plain_number(kind: SimpleType) -> bool:
     limits = {name: value for name, value in kind.facets if name not in ("totalDigits", "fractionDigits")}
-    if limits not in ({}, {"minInclusive": "0"}):
-        return _is_unsure
     total, fraction = int(kind.facet("totalDigits") or 18), int(kind.facet("fractionDigits") or 17)
-
-    def is_number(text: str) -> bool:
-        dot = text.find(".")
-        if _DECIMAL.fullmatch(text) is None:
-            return False
-        if dot < 0:
-            return len(text) <= total
-        return len(text) - 1 <= total and len(text) - dot - 1 <= fraction
-
-    return is_number
+    return limits in ({}, {"minInclusive": "0"}) and fraction < total
 
 
 def _is_date(text: str) -> bool:

@@ -43,6 +43,7 @@ class Alike:
         self._finds_original = check.context.store is not None and self._is_reply()
         self._has_status = any(name in self._transaction for name in ("TxSts", "Sts", "CdtDbtInd"))
         self._always: list[Rule] = []
+        self._repeats: list[tuple[Callable[[str, str, Any], bool], str, int]] = []
         self._kept: list[tuple[Leaf, etree._Element]] = []
         self._tests: list[tuple[Callable[[Values], Any], set[Any], Test]] = []
         self._never = False
@@ -69,14 +70,18 @@ class Alike:
             transaction.currency = "" if self._amount.currency is None else values[self._amount.currency]
         if self._needs_all:
             self._show_all(values)
-        if not self._is_right_always(values):
-            self._context.take_back()
+        context = self._context
+        for is_repeated, name, value in self._repeats:
+            if is_repeated(name, values[value], context):
+                context.take_back()
+                return False
+        if (self._always or self._needs_all) and not self._is_right_always(values):
+            context.take_back()
             return False
-        self._check.count(
-            transaction.counted
-            if self._has_status or self._finds_original
-            else Counted(transaction.amount, transaction.currency, None, None, None)
-        )
+        if self._has_status or self._finds_original:
+            self._check.count(transaction.counted)
+        else:
+            self._check.count(Counted(transaction.amount, transaction.currency, None, None, None))
         return True
 
     def _is_right_always(self, values: Values) -> bool:
@@ -132,7 +137,13 @@ class Alike:
         for rule in self._check.plan.transactions:
             if rule.layer is Layer.STORE and self._context.store is None:
                 continue
-            if rule.reads is None or rule.keeps:
+            if rule.repeats is not None:
+                self._repeats += [
+                    (rule.repeats, leaf.name, leaf.value)
+                    for leaf, _ in self._places
+                    if leaf.place in (rule.reads or ())
+                ]
+            elif rule.reads is None or rule.keeps:
                 self._always.append(rule)
             else:
                 self._add_transaction_rule(rule, rule.reads)
@@ -157,7 +168,8 @@ class Alike:
             self._tests.append((itemgetter(leaf.value), set(), is_right))
             return
         of_currency = [rule for rule in plan.amounts if rule.reads == frozenset({"@Ccy"})]
-        rules += [rule for rule in plan.amounts if rule not in of_currency]
+        of_decimals = [rule for rule in plan.amounts if rule.reads == frozenset({"@Ccy", "decimals"})]
+        rules += [rule for rule in plan.amounts if rule not in of_currency and rule not in of_decimals]
 
         def is_right_currency(currency: str) -> bool:
             if leaf.is_currency is None or not leaf.is_currency(currency):
@@ -175,8 +187,23 @@ class Alike:
             element.set("Ccy", currency)
             return not any(True for rule in rules for _ in rule.check(element, text, context))
 
+        def is_right_form(key: tuple[str, int, int, bool]) -> bool:
+            currency, written, counted, is_zero = key
+            self._forget(leaf)
+            text = "0" if is_zero else "1"
+            if written:
+                text += f".{'1' * counted}{'0' * (written - counted)}"
+            element.text = text
+            element.set("Ccy", currency)
+            return not any(True for rule in of_decimals for _ in rule.check(element, text, context))
+
         self._tests.append((itemgetter(leaf.currency), set(), is_right_currency))
-        self._tests.append((itemgetter(leaf.currency, leaf.value), set(), is_right_amount))
+        if leaf.is_value is not None or rules:
+            self._tests.append((itemgetter(leaf.currency, leaf.value), set(), is_right_amount))
+        if leaf.is_value is None and of_decimals:
+            self._tests.append((_form_of(leaf), set(), is_right_form))
+        elif of_decimals:
+            rules += of_decimals
 
     def _forget(self, leaf: Leaf) -> None:
         self._last[leaf.value] = None
@@ -220,6 +247,19 @@ class Alike:
                 element.text = found[leaf.value]
             if leaf.currency is not None and leaf.currency in found:
                 element.set("Ccy", found[leaf.currency])
+
+
+def _form_of(leaf: Leaf) -> Callable[[Values], tuple[str, int, int, bool]]:
+    """Return what makes amounts alike for rules that read `decimals`: currency, decimals written and counted, is it zero."""
+    value, currency = leaf.value, leaf.currency
+    assert currency is not None
+
+    def form(values: Values) -> tuple[str, int, int, bool]:
+        text = values[value]
+        fraction = text.partition(".")[2]
+        return values[currency], len(fraction), len(fraction.rstrip("0")), not text.strip("0.")
+
+    return form
 
 
 def _indices(leaf: Leaf) -> tuple[int, ...]:

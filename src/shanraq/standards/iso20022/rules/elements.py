@@ -144,7 +144,7 @@ def national_id(element: etree._Element, _: str, context: Context) -> Faults:
         yield Fault(number, f"the BIN or IIN is wrong: {fault}", reason)
 
 
-@rule("amount_form", Scope.AMOUNT, Layer.LEXICAL, "AM12")
+@rule("amount_form", Scope.AMOUNT, Layer.LEXICAL, "AM12", reads="@Ccy decimals")
 def amount_form(element: etree._Element, value: str, _: Context) -> Faults:
     """An amount is digits, optionally a point and digits; what else the schema allows (`+1`, `1.`, `.5`) is a warning."""
     if (fault := amount_fault(value)) is not None:
@@ -182,7 +182,7 @@ def commodity(element: etree._Element, _: str, __: Context) -> Faults:
         yield Fault(element, "a precious metal is no currency of a payment", attribute="Ccy")
 
 
-@rule("minor_units", Scope.AMOUNT, Layer.CROSS, "CH20")
+@rule("minor_units", Scope.AMOUNT, Layer.CROSS, "CH20", reads="@Ccy decimals")
 def amount_minor_units(element: etree._Element, value: str, _: Context) -> Faults:
     """An amount has no more decimals than its currency; a warning where the amount is told and not moved."""
     units = minor_units(element.get("Ccy") or "")
@@ -194,8 +194,9 @@ def amount_minor_units(element: etree._Element, value: str, _: Context) -> Fault
 
 
 @rule(
-    "amount_zero", Scope.AMOUNT, Layer.CROSS, "AM01", messages="pain.001 pain.008 pacs.003 pacs.008 pacs.009 pacs.010"
-)
+    "amount_zero", Scope.AMOUNT, Layer.CROSS, "AM01", reads="@Ccy decimals",
+    messages="pain.001 pain.008 pacs.003 pacs.008 pacs.009 pacs.010",
+)  # fmt: skip
 def amount_zero(element: etree._Element, value: str, _: Context) -> Faults:
     """An ordered or settled amount is more than zero."""
     if local_name(element) in ("InstdAmt", "IntrBkSttlmAmt") and exact(value) == 0:

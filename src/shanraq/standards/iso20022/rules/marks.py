@@ -28,32 +28,30 @@ class Marks:
         self._count = 0
 
     def __contains__(self, mark: int) -> bool:
-        table, mask = self._table, self._mask
-        place = mark & mask
+        table = self._table
+        place = mark & self._mask
         while found := table[place]:
             if found == mark:
                 return True
-            place = (place + 1) & mask
+            place = (place + 1) & self._mask
         return False
 
     def add(self, mark: int) -> None:
         """Add a mark that is not in it."""
         if self._count * 2 > self._mask:
             self._grow()
-        self._put(mark)
         self._count += 1
-
-    def _put(self, mark: int) -> None:
-        table, mask = self._table, self._mask
-        place = mark & mask
+        table = self._table
+        place = mark & self._mask
         while table[place]:
-            place = (place + 1) & mask
+            place = (place + 1) & self._mask
         table[place] = mark
 
     def _grow(self) -> None:
         old = self._table
         self._table = array("Q", bytes(16 * len(old)))
         self._mask = len(self._table) - 1
+        self._count = 0
         for mark in old:
             if mark:
-                self._put(mark)
+                self.add(mark)

@@ -30,22 +30,27 @@ _ACCOUNTS_OF_AGENTS: Final = (
 _EXCLUDED: Final = (("CHQB", "HOLD"), ("PHOB", "TELB"))
 
 
+def _is_duplicate(name: str, value: str, context: Context) -> bool:
+    return value not in ("", NOT_PROVIDED) and context.is_repeated(name, value)
+
+
 @rule(
     "duplicate_id",
     Scope.TRANSACTION,
     Layer.CROSS,
     "AM05",
     messages=ORDERS,
-    reads="EndToEndId InstrId TxId UETR",
+    reads="PmtId/EndToEndId PmtId/InstrId PmtId/TxId PmtId/UETR",
     keeps=True,
+    repeats=_is_duplicate,
 )
 def duplicate_id(transaction: Transaction, context: Context) -> Faults:
     """EndToEndId (but for NOTPROVIDED), InstrId, TxId and UETR do not repeat in a message."""
     identifiers = transaction.first("PmtId")
     for element in () if identifiers is None else identifiers.iterchildren("*"):
         name = local_name(element)
-        reason, value = _IDENTIFIERS.get(name), element.text
-        if reason and value and value != NOT_PROVIDED and context.is_repeated(name, value):
+        reason = _IDENTIFIERS.get(name)
+        if reason and _is_duplicate(name, element.text or "", context):
             yield Fault(element, f"the same {name} stands in an earlier transaction of the message", reason)
 
 

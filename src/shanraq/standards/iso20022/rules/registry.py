@@ -56,7 +56,9 @@ class Rule:
 
     Of a rule about transactions, `reads` names the elements whose text (`Cd`) or currency (`InstdAmt@Ccy`) it looks at in the
     transaction, None if any; with the same elements, the same texts there and the same block it finds the same, unless it
-    `keeps` what it has seen. A rule about amounts may read `@Ccy`: the currency alone.
+    `keeps` what it has seen. A rule about amounts may read `@Ccy`, the currency alone, or besides `decimals`: of an amount that is
+    digits with an optional fraction, how many decimals are written, how many count, and whether it is zero. `repeats` is a rule
+    about single texts, by the places it `reads`: the judgement alone, by name and text.
     """
 
     code: str
@@ -72,6 +74,7 @@ class Rule:
     setting: str = ""
     reads: frozenset[str] | None = None
     keeps: bool = False
+    repeats: Callable[[str, str, Any], bool] | None = None
 
     def is_for(self, family: str, version: int) -> bool:
         """Tell whether the rule is for a message."""
@@ -86,6 +89,7 @@ def rule(
     code: str, scope: Scope, layer: Layer, reason: str = "", *,
     severity: Severity = Severity.ERROR, messages: str = "", versions: tuple[int, int] = ALL_VERSIONS,
     names: str = "", setting: str = "", reads: str | None = None, keeps: bool = False,
+    repeats: Callable[[str, str, Any], bool] | None = None,
 ) -> Callable[[_Check], _Check]:  # fmt: skip
     """Enter a function into the list of rules. `setting` names what in a profile switches it on (in the list only)."""
 
@@ -106,6 +110,7 @@ def rule(
             setting,
             None if reads is None else frozenset(reads.split()),
             keeps,
+            repeats,
         )
         return check
 
