@@ -15,12 +15,13 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Final
 
 import msgspec
 from lxml import etree
 
 from shanraq.standards.iso20022.errors import Finding
+from shanraq.standards.iso20022.forms import Form
 from shanraq.standards.iso20022.identify import identify
 from shanraq.standards.iso20022.instructions import PAYMENTS, BlockHead, Instruction, MessageHead, Reader, leaves
 from shanraq.standards.iso20022.library import Library
@@ -28,6 +29,7 @@ from shanraq.standards.iso20022.parse import Limits
 from shanraq.standards.iso20022.parts import Parts, Place
 from shanraq.standards.iso20022.paths import line_of, local_name
 from shanraq.standards.iso20022.profiles import Profile, load_profile
+from shanraq.standards.iso20022.runs import Takes
 from shanraq.standards.iso20022.stream import STREAM_LIMITS, MakeRules, Reading
 from shanraq.standards.iso20022.tree import child
 from shanraq.standards.iso20022.validate import Report
@@ -84,6 +86,9 @@ def extract_stream(
     return Extraction(_batches(source, definitions, profile, moment, options, store, limits, layers, batch))
 
 
+_NOTHING: Final[list[Finding]] = []
+
+
 class _Collector:
     """Make records of the transactions that end, and let them go when the schema has judged them too."""
 
@@ -122,6 +127,22 @@ class _Collector:
         if record is not None:
             record.findings.extend(findings)
             record.is_ready = True
+
+    def alike(self, form: Form, parent: etree._Element) -> Takes | None:
+        """Return what takes further transactions of a form in the parent of the last."""
+        if self._reader is None or self._head is None or parent is not self._parent:
+            return None
+        head = self._head
+        make = self._reader.maker(form, head, self._block)
+        path = f"{self._parts.resolve_path(self._parts.path_of(parent))}/{form.name}"
+
+        def take(values: tuple[str, ...], count: int, line: int) -> None:
+            self._number += 1
+            record = _Record(head, make(values, self._number, f"{path}[{count}]", line), _NOTHING)
+            record.is_ready = True
+            self._waiting.append(record)
+
+        return take
 
     def _enter(self, parent: etree._Element) -> bool:
         """Read what stands around the transactions; tell whether any may stand in this parent."""
@@ -172,6 +193,8 @@ class _Collector:
 
     def _finish(self, record: _Record) -> Instruction:
         made, resolve = record.made, self._parts.resolve
+        if record.findings is _NOTHING:
+            return made
         path = self._parts.resolve_path(made.path)
         if path == made.path and not record.findings:
             return made

@@ -6,13 +6,15 @@ they stand in the message, numbers and dates without the blanks around them; "" 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from operator import itemgetter
 from typing import Final
 
 import msgspec
 from lxml import etree
 
 from shanraq.standards.iso20022.errors import Finding, Severity
+from shanraq.standards.iso20022.forms import Form
 from shanraq.standards.iso20022.profiles import Profile
 from shanraq.standards.iso20022.rules.context import SHAPES
 
@@ -20,7 +22,7 @@ PAYMENTS: Final = frozenset({"pain.001", "pain.008", "pacs.003", "pacs.008", "pa
 """The families whose transactions are read as instructions."""
 
 
-class Party(msgspec.Struct, frozen=True):
+class Party(msgspec.Struct, frozen=True, gc=False):
     """Debtor or creditor: who it is, its account, and its agent.
 
     `identifier` is the first of the party's Othr/Id (BIN or IIN in Kazakhstan) and `scheme` its SchmeNm. `account` is an IBAN
@@ -41,7 +43,7 @@ class Party(msgspec.Struct, frozen=True):
     ultimate_identifier: str = ""
 
 
-class MessageHead(msgspec.Struct, frozen=True):
+class MessageHead(msgspec.Struct, frozen=True, gc=False):
     """What a message says of itself; `count` and `control_sum` are as written, checked only by the rules of the report.
 
     `from_bic`, `to_bic` and `business_message_id` are of the business application header.
@@ -63,7 +65,7 @@ class MessageHead(msgspec.Struct, frozen=True):
     business_message_id: str = ""
 
 
-class BlockHead(msgspec.Struct, frozen=True):
+class BlockHead(msgspec.Struct, frozen=True, gc=False):
     """What holds for all transactions of a payment block; `number` counts the blocks of the message from 1.
 
     `day` is the requested day (or moment) of execution or collection. The party that is not named here stands in each
@@ -85,7 +87,7 @@ class BlockHead(msgspec.Struct, frozen=True):
     creditor: Party = Party()
 
 
-class Instruction(msgspec.Struct, frozen=True):
+class Instruction(msgspec.Struct, frozen=True, gc=False):
     """One transaction; `number` counts those of the message from 1, `path` and `line` are its place.
 
     What the transaction leaves to its block (or, the settlement day, to the group header) is filled in. `amount` is exact
@@ -211,6 +213,8 @@ _REMITTANCE: Final = "RmtInf/Ustrd"
 _REPORTING: Final = "RgltryRptg"
 Leaf = tuple[str, str, str]
 """Path below the part (with #2, #3 ... where a name repeats), text, currency."""
+Make = Callable[[tuple[str, ...], int, str, int], Instruction]
+"""Makes a record of the values of a form, given the number of the transaction, its path and its line."""
 
 
 def leaves(element: etree._Element, *, without: frozenset[str] = frozenset()) -> Iterator[Leaf]:
@@ -295,6 +299,62 @@ class Reader:
             findings,
         )  # fmt: skip
 
+    def maker(self, form: Form, head: MessageHead, block: BlockHead | None) -> Make:
+        """Return what makes records of transactions of a form in one block: as `transaction` does, and faster."""
+        own: dict[str, int] = {}
+        for leaf in form.leaves:
+            field = _TRANSACTION.get(leaf.place)
+            if field is not None:
+                own.setdefault(field, leaf.value)
+        size = 1 + max(leaf.value for leaf in form.leaves)
+        outer = block or _NO_BLOCK
+        constants: list[str] = []
+
+        def index(field: str, constant: str = "") -> int:
+            if field in own:
+                return own[field]
+            constants.append(constant)
+            return size + len(constants) - 1
+
+        amounts = {leaf.place: leaf for leaf in form.leaves if leaf.currency is not None}
+        amount = next((amounts[place] for place in self._amounts if place in amounts), None)
+        instructed = amounts.get("InstdAmt") if self._amounts is _SETTLED else None
+        for name, found in (("amount", amount), ("instructed", instructed)):
+            if found is not None and found.currency is not None:
+                own[name], own[f"{name}@Ccy"] = found.value, found.currency
+        wanted = [index(name) for name in ("instruction_id", "end_to_end_id", "transaction_id", "uetr")]
+        wanted += [index(name) for name in ("amount", "amount@Ccy", "instructed", "instructed@Ccy")]
+        wanted.append(index("day", outer.day or head.settlement_day))
+        wanted += [index(name, getattr(outer, name)) for name in _SHARED]
+        wanted.append(index("mandate_id"))
+        first = itemgetter(*wanted)
+        sides = [_side_maker(own, prefix, outer_side, constants, size) for prefix, outer_side in (
+            ("Dbtr", outer.debtor), ("Cdtr", outer.creditor),
+        )]  # fmt: skip
+        purpose, reference = index("purpose"), index("reference")
+        code = next((leaf.value for leaf in form.leaves if leaf.place == self._purpose), None)
+        lines = [leaf.value for leaf in form.leaves if leaf.place.partition("#")[0] == _REMITTANCE]
+        reported = [leaf for leaf in form.leaves if self._reporting and leaf.place.startswith(_REPORTING)]
+        rest = tuple(constants)
+
+        def make(values: tuple[str, ...], number: int, path: str, line: int) -> Instruction:
+            if "" in values:
+                # An empty text counts as none, and gives way to what the block says.
+                known = [
+                    (leaf.place, values[leaf.value], "" if leaf.currency is None else values[leaf.currency])
+                    for leaf in form.leaves
+                ]
+                return self.transaction(known, number=number, path=path, line=line, head=head, block=block)
+            every = values + rest
+            codes = self._codes(tuple((leaf.place, values[leaf.value], "") for leaf in reported)) if reported else ""
+            return Instruction(  # type: ignore[call-arg]  # how many fields `first` fills is not seen
+                number, path, line, block, *first(every), sides[0](every), sides[1](every), every[purpose],
+                codes[4:7] if code is None else values[code], codes[:2], codes[2:4], every[reference],
+                tuple([values[each] for each in lines]),
+            )  # fmt: skip
+
+        return make
+
     def _codes(self, values: tuple[Leaf, ...]) -> str:
         """Return КОд, КБе and КНП in a row from the regulatory reporting of the type the profile names."""
         details = ""
@@ -310,6 +370,24 @@ class Reader:
 
 
 _NO_BLOCK: Final = BlockHead(0)
+_SHARED: Final = (
+    "charge_bearer", "service_level", "local_instrument", "category_purpose", "priority", "sequence_type",
+)  # fmt: skip
+
+
+def _side_maker(
+    own: dict[str, int], prefix: str, outer: Party, constants: list[str], size: int
+) -> Callable[[tuple[str, ...]], Party]:
+    if not any(f"{prefix}_{field}" in own for field in _PARTY_FIELDS):
+        return lambda _: outer
+    indices = []
+    for field in _PARTY_FIELDS:
+        if (found := own.get(f"{prefix}_{field}")) is None:
+            found = size + len(constants)
+            constants.append(getattr(outer, field))
+        indices.append(found)
+    pick = itemgetter(*indices)
+    return lambda every: Party(*pick(every))
 
 
 def _pick(values: Iterable[Leaf], table: dict[str, str]) -> dict[str, str]:

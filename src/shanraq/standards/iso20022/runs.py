@@ -20,7 +20,7 @@ _TRIES: Final = 3
 _MOST_LINES: Final = 1_000_000
 Accepts = Callable[[Sequence[str]], bool]
 """Tells of the values of a transaction whether it is right in all rules, and has then counted it."""
-Takes = Callable[[Sequence[str], int, int], None]
+Takes = Callable[[tuple[str, ...], int, int], None]
 """Takes the values of a transaction that was gone past, its number in its parent and its line."""
 
 

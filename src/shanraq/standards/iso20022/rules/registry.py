@@ -56,9 +56,9 @@ class Rule:
 
     Of a rule about transactions, `reads` names the elements whose text (`Cd`) or currency (`InstdAmt@Ccy`) it looks at in the
     transaction, None if any; with the same elements, the same texts there and the same block it finds the same, unless it
-    `keeps` what it has seen. A rule about amounts may read `@Ccy`, the currency alone, or besides `decimals`: of an amount that is
-    digits with an optional fraction, how many decimals are written, how many count, and whether it is zero. `repeats` is a rule
-    about single texts, by the places it `reads`: the judgement alone, by name and text.
+    `keeps` what it has seen. A rule about amounts may read `@Ccy`, the currency alone, or besides `decimals`: of an amount that
+    is digits with an optional fraction, how many decimals are written, how many count, and whether it is zero. `repeats` is
+    the judgement of a rule about single texts, by name and text; it `reads` places below the transaction.
     """
 
     code: str
