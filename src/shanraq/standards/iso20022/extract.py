@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, BinaryIO, Final
+from typing import Any, BinaryIO
 
 import msgspec
 from lxml import etree
@@ -86,9 +86,6 @@ def extract_stream(
     return Extraction(_batches(source, definitions, profile, moment, options, store, limits, layers, batch))
 
 
-_NOTHING: Final[list[Finding]] = []
-
-
 class _Collector:
     """Make records of the transactions that end, and let them go when the schema has judged them too."""
 
@@ -101,7 +98,8 @@ class _Collector:
         self._parent: etree._Element | None = None
         self._block: BlockHead | None = None
         self._number = 0
-        self._waiting: deque[_Record] = deque()
+        # Of each document the records that are not taken yet; a bare Instruction is right and needs no more judgement.
+        self._waiting: deque[tuple[MessageHead, deque[_Record | Instruction]]] = deque()
         self._by_place: dict[Place, _Record] = {}
 
     def ended(self, element: etree._Element, place: Place, findings: Sequence[Finding]) -> None:
@@ -117,8 +115,8 @@ class _Collector:
             leaves(element), number=self._number, path=self._parts.path_of(element), line=line_of(element),
             head=self._head, block=self._block,
         )  # fmt: skip
-        record = _Record(self._head, made, list(findings))
-        self._waiting.append(record)
+        record = _Record(made, list(findings))
+        self._waiting[-1][1].append(record)
         self._by_place[place] = record
 
     def judged(self, place: Place, findings: Sequence[Finding]) -> None:
@@ -132,15 +130,13 @@ class _Collector:
         """Return what takes further transactions of a form in the parent of the last."""
         if self._reader is None or self._head is None or parent is not self._parent:
             return None
-        head = self._head
+        head, waiting = self._head, self._waiting[-1][1]
         make = self._reader.maker(form, head, self._block)
         path = f"{self._parts.resolve_path(self._parts.path_of(parent))}/{form.name}"
 
         def take(values: tuple[str, ...], count: int, line: int) -> None:
             self._number += 1
-            record = _Record(head, make(values, self._number, f"{path}[{count}]", line), _NOTHING)
-            record.is_ready = True
-            self._waiting.append(record)
+            waiting.append(make(values, self._number, f"{path}[{count}]", line))
 
         return take
 
@@ -176,36 +172,38 @@ class _Collector:
         self._reader = Reader(str(part.message_id), self._profile)
         group = child(document, "*", "GrpHdr")
         self._head = self._reader.head(() if group is None else leaves(group), None if top is None else top.element)
+        self._waiting.append((self._head, deque()))
 
-    def take(self, size: int, *, all_: bool = False) -> Iterator[Batch]:
-        """Yield full batches of what is ready; at the end the rest too."""
-        while self._waiting and self._waiting[0].is_ready:
-            head = self._waiting[0].head
-            count = 0
-            for record in islice(self._waiting, size):
-                if not record.is_ready or record.head is not head:
-                    break
-                count += 1
-            is_last = all_ or (count < len(self._waiting) and self._waiting[count].head is not head)
-            if count < size and not is_last:
+    def take(self, size: int, *, is_end: bool = False) -> Iterator[Batch]:
+        """Yield full batches of what is ready, and what is left of a document that is over."""
+        while self._waiting:
+            head, waiting = self._waiting[0]
+            is_over = is_end or len(self._waiting) > 1
+            found: list[Instruction] = []
+            if len(waiting) >= size or is_over:
+                for each in islice(waiting, size):
+                    if isinstance(each, _Record) and not each.is_ready:
+                        break
+                    found.append(each if isinstance(each, Instruction) else self._finish(each))
+            if len(found) == size or (is_over and found):
+                for _ in found:
+                    waiting.popleft()
+                yield Batch(head, tuple(found))
+            elif is_over and not waiting:
+                self._waiting.popleft()
+            else:
                 return
-            yield Batch(head, tuple(self._finish(self._waiting.popleft()) for _ in range(count)))
 
     def _finish(self, record: _Record) -> Instruction:
         made, resolve = record.made, self._parts.resolve
-        if record.findings is _NOTHING:
-            return made
         path = self._parts.resolve_path(made.path)
-        if path == made.path and not record.findings:
-            return made
         return msgspec.structs.replace(made, path=path, findings=tuple(resolve(each) for each in record.findings))
 
 
 class _Record:
-    __slots__ = ("findings", "head", "is_ready", "made")
+    __slots__ = ("findings", "is_ready", "made")
 
-    def __init__(self, head: MessageHead, made: Instruction, findings: list[Finding]) -> None:
-        self.head = head
+    def __init__(self, made: Instruction, findings: list[Finding]) -> None:
         self.made = made
         self.findings = findings
         self.is_ready = False
@@ -226,5 +224,5 @@ def _batches(
     for _ in reading.run():
         yield from collectors[0].take(size)
     if reading.is_whole:
-        yield from collectors[0].take(size, all_=True)
+        yield from collectors[0].take(size, is_end=True)
     yield reading.report
