@@ -123,7 +123,7 @@ class _Collector:
         """Add what the schema finds in it."""
         record = self._by_place.pop(place, None)
         if record is not None:
-            record.findings.extend(findings)
+            record.findings[:0] = findings
             record.is_ready = True
 
     def alike(self, form: Form, parent: etree._Element) -> Takes | None:

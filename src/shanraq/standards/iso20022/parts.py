@@ -210,14 +210,14 @@ class Parts:
             return
         path, place = self.path_of(element), self._places[element]
         if place.number > 1 and _previous(element) == element.tag:
-            if element.tail and not element.tail.isspace():
-                words = "text stands where only elements are due"
-                found = Finding(
-                    "text_between_elements", Severity.ERROR, Layer.SCHEMA, path, line_of(element), words, "FF01"
-                )
-                self.tell([found])
             parent = element.getparent()
             assert parent is not None
+            if element.tail and not element.tail.isspace():
+                words, where = "text stands where only elements are due", self.path_of(parent)
+                found = Finding(
+                    "text_between_elements", Severity.ERROR, Layer.SCHEMA, where, line_of(parent), words, "FF01"
+                )
+                self.tell([found])
             parent.remove(element)
         else:
             element = self._copy(element)
