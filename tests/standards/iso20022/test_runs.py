@@ -38,7 +38,8 @@ CHANGES = [
     ("NBRKKZKX", "NBRKZZKX"), ("NBRKKZKX", "nope"), ("KZ86125", "KZ87125"), ("500101100000", "500101100001"), ("SALA", "QQQQ"),
     ("Almaty", "X" * 36), ("Almaty", ""), ("Almaty", "A &amp; B"), ("Almaty", "<![CDATA[A]]>"), ("Almaty", "Al<!-- -->maty"),
     ("<Purp>", "<!-- between --><Purp>"), ("<Purp>", "<?x y?><Purp>"), ("<Purp><Cd>SALA</Cd></Purp>", ""),
-    ("<Ctry>KZ", "<Ctry>UK"),    ("<Purp>", "text<Purp>"), ("<Cdtr>", '<Cdtr xmlns="urn:x">'), ("CdtrAcct>", "CdtrAccount>"), ("1914710", "1904710"),
+    ("<Ctry>KZ", "<Ctry>UK"),    ("<Purp>", "text<Purp>"), ("<Cdtr>", '<Cdtr xmlns="urn:x">'), ("CdtrAcct>", "CdtrAccount>"),
+    ("1914710", "1904710"),
     ("<UETR>11111111", "<UETR>G1111111"), ("E-", "NOTPROVIDED-"), ("<Nm>", "<Nm>\t"), ("</CdtTrfTxInf>", "</CdtTrfTxInf >"),
     ("</CdtTrfTxInf>", "</CdtTrfTxInf>text"), ("</CdtTrfTxInf>", "</CdtTrfTxInf>\n\n<!-- x -->"), ("KZ</Ctry>", "KZ\n</Ctry>"),
     ("<Amt>", "<Amt>\n "), ("Получатель", "Payee\u0085"), ("<Ustrd>", "<Ustrd>\uffff"),
@@ -51,7 +52,10 @@ def findings_are_same(data: bytes, profile: str = "iso", options: dict[str, Any]
     whole = iso20022.validate(data, **chosen)
     pieces = iso20022.validate_stream(io.BytesIO(data), **chosen)
 
-    assert set(pieces.findings) == set(whole.findings)
+    if "too_many_findings" in {found.code for found in pieces.findings}:
+        assert len(whole.findings) > 1000
+    else:
+        assert set(pieces.findings) == set(whole.findings)
     return pieces
 
 

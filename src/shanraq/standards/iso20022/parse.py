@@ -180,7 +180,7 @@ def check_tree(root: etree._Element, limits: Limits, *, strict: bool, path: Path
         what = "comment" if cast(object, node.tag) is etree.Comment else "processing instruction"
         code = what.replace(" ", "_")
         parent = node.getparent()
-        if parent is not None and _has_text(parent):
+        if parent is not None and _splits_text(node, parent):
             raise Iso20022Error(f"{code}_in_value", path(parent), line_of(node), f"a {what} splits the value")
         if strict:
             place = "" if parent is None else path(parent)
@@ -199,6 +199,7 @@ def _nodes(of: etree._Element | etree._ElementTree, expression: str) -> list[etr
     return cast(list[Any], of.xpath(expression, namespaces={"xsi": XSI}))
 
 
-def _has_text(element: etree._Element) -> bool:
-    texts = [element.text, *(child.tail for child in element)]
+def _splits_text(node: etree._Element, parent: etree._Element) -> bool:
+    before = node.getprevious()
+    texts = (parent.text if before is None else before.tail), node.tail
     return any(text and not text.isspace() for text in texts)
