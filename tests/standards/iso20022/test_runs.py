@@ -18,7 +18,7 @@ from shanraq.standards.iso20022.definition import SimpleType
 from shanraq.standards.iso20022.extract import Extraction
 from shanraq.standards.iso20022.forms import is_value_of, read_form
 from shanraq.standards.iso20022.instructions import Reader, leaves
-from shanraq.standards.iso20022.paths import path_of
+from shanraq.standards.iso20022.paths import line_of, path_of
 from shanraq.standards.iso20022.profiles import load_profile
 from tests.standards.iso20022.samples import document, order, payment, transfer
 
@@ -141,7 +141,7 @@ def test_records_of_forms_are_those_of_elements() -> None:
         block = reader.block(one.block.number if one.block else 0, leaves(parent, without=frozenset({"CdtTrfTxInf"})))
         head = reader.head((), None)
         assert one == reader.transaction(
-            leaves(element), number=one.number, path=one.path, line=element.sourceline or 0, head=head, block=block
+            leaves(element), number=one.number, path=one.path, line=line_of(element), head=head, block=block
         )
 
 

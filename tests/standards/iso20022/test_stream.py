@@ -63,8 +63,8 @@ def mutate(name: str, seed: int) -> bytes:
         match dice.randrange(9):
             case 0 if one.text and not len(one):
                 one.text = dice.choice(["", "1", "+1", "NARR", "RJCT", "KZ", "2026-03-07", "X" * 300, "Ж", " 5 "])
-            case 1 if one.getparent() is not None and len(one.getparent()) > 1:
-                one.getparent().remove(one)
+            case 1 if (parent := one.getparent()) is not None and len(parent) > 1:
+                parent.remove(one)
             case 2:
                 one.append(etree.fromstring(etree.tostring(one, with_tail=False)))
             case 3 if one.getparent() is not None and one not in other.iterancestors():
