@@ -138,7 +138,7 @@ def order_file(seed: random.Random, payer: str, payees: list[str]) -> tuple[byte
         elif draw < 0.88:
             name, fate = f"SIM-RJCT-AC04-{number}", Expected(amount, "RJCT", reason="AC04")
         elif draw < 0.91:
-            name, fate = f"SIM-RTRN-AC06-{number}", Expected(amount, "ACSC", returned=True)
+            name, fate = f"SIM-RTRN-AC06-{number}", Expected(amount, "ACSC", returned=True, reason="AC06")
         elif draw < 0.94:
             name, fate = f"SIM-PDNG-{number}", Expected(amount, "ACSC")
         elif draw < 0.95:
