@@ -5,6 +5,7 @@ import gzip
 import os
 import signal
 import sys
+import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -296,6 +297,24 @@ async def test_what_is_being_done_is_done_before_the_end(tmp_path: Path) -> None
         assert all(answer.status_code == 202 for answer in answers)
         assert repeated == [202] * 20
         assert len(await bank.hear()) == 20
+
+
+async def test_things_are_done_one_at_a_time_even_if_nobody_waits_for_them(clearing: ClearingSimulator) -> None:
+    running, most = 0, 0
+
+    def work() -> None:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        time.sleep(0.05)
+        running -= 1
+
+    given_up = asyncio.create_task(clearing._alone(work))
+    await asyncio.sleep(0.02)
+    given_up.cancel()
+    await clearing._alone(work)
+
+    assert (running, most) == (0, 1)
 
 
 async def test_books_belong_to_one_process(tmp_path: Path) -> None:
