@@ -25,20 +25,14 @@ from shanraq.credit_transfers import Interbank
 from shanraq.partners import BasicCredentials, Credentials
 from shanraq.standards import iso20022
 from tests.api.server import serve
-from tests.money_world import partner
-from tests.payment_files.files import Office, order
+from tests.payment_files.files import Office, order, uploader
 
 LIMIT_BYTES = 3_000_000
-SCOPES = frozenset({"payment_files:read", "payment_files:write"})
-
-
-def actor(number: int = 1) -> Actor:
-    return replace(partner(number), scopes=SCOPES)
 
 
 @pytest.fixture
 def office(database: Database) -> Office:
-    return Office(database, Keyring.generate(), actor())
+    return Office(database, Keyring.generate(), uploader())
 
 
 @asynccontextmanager
@@ -46,8 +40,8 @@ async def serving(office: Office, *, timeout_seconds: float = 30.0) -> AsyncIter
     async def authenticate(credentials: Credentials, _: str) -> Actor:
         assert isinstance(credentials, BasicCredentials)
         if credentials.key_id == "reader":
-            return replace(actor(), scopes=frozenset({"payment_files:read"}))
-        return actor(int(credentials.key_id.removeprefix("key_")))
+            return replace(uploader(), scopes=frozenset({"payment_files:read"}))
+        return uploader(int(credentials.key_id.removeprefix("key_")))
 
     acquiring = payments.Acquiring(office.db, office.keyring, payments.Gateways({}))
     services = ApiServices(

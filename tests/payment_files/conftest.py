@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from shanraq.core.crypto import Keyring
 from shanraq.core.db import Database
-from tests.money_world import partner
-from tests.payment_files.files import Office
+from tests.payment_files.files import Office, uploader
 
 
 @pytest.fixture
 def office(database: Database) -> Office:
     """What uploads files and works at them."""
-    actor = partner()
-    scopes = actor.scopes | {"payment_files:read", "payment_files:write"}
-    return Office(database, Keyring.generate(), replace(actor, scopes=scopes))
+    return Office(database, Keyring.generate(), uploader())

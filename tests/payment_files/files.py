@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 
@@ -13,6 +13,7 @@ from shanraq.core.crypto import Keyring
 from shanraq.core.db import Database
 from shanraq.core.once import Given
 from shanraq.credit_transfers import CreditTransfer, transfers_of_file
+from tests.money_world import partner
 
 NAMESPACE = "urn:iso:std:iso:20022:tech:xsd:"
 DEBTOR_IBAN = "KZ86125KZT5004100100"
@@ -83,6 +84,11 @@ def order(count: int = 3, *, message_id: str = "MSG-1", prefix: str = "E") -> by
     """Return a message of one block of plain transactions."""
     made = [transaction(number, end_to_end_id=f"{prefix}{number}") for number in range(1, count + 1)]
     return Order([made], message_id=message_id, total=str(Decimal("100.00") * count)).xml()
+
+
+def uploader(number: int = 1) -> Actor:
+    """Return an actor of a partner that may upload files."""
+    return replace(partner(number), scopes=frozenset({"payment_files:read", "payment_files:write"}))
 
 
 async def arriving(content: bytes, size: int = 64 * 1024) -> AsyncIterator[bytes]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -14,7 +13,7 @@ from shanraq.core.actor import SYSTEM
 from shanraq.core.db import Database
 from shanraq.standards import iso20022
 from tests.money_world import Bank
-from tests.payment_files.files import DEBTOR_IBAN, Office, Order, order, transaction
+from tests.payment_files.files import DEBTOR_IBAN, Office, Order, order, transaction, uploader
 
 ANOTHER_MESSAGE = (
     b'<Document xmlns="urn:iso:std:iso:20022:tech:xsd:pain.002.001.10"><CstmrPmtStsRpt><GrpHdr><MsgId>M</MsgId>'
@@ -160,8 +159,7 @@ async def test_of_two_files_with_one_message_id_at_once_one_is_accepted(office: 
 
 
 def replace_partner(office: Office, number: int) -> Office:
-    actor = replace(office.actor, partner_id=f"prt_{number}", id=f"key_{number}", book=number * 2)
-    return Office(office.db, office.keyring, actor)
+    return Office(office.db, office.keyring, uploader(number))
 
 
 async def test_end_to_end_ids_in_use_are_refused_in_later_files(office: Office) -> None:

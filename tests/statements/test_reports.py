@@ -218,8 +218,8 @@ async def test_a_transfer_that_came_back_is_a_return_with_its_reason(
     back = await bank.move(away.id, account.id, 40)
     async with bank.db.begin(bank.actor) as tx:
         await tx.execute(
-            """UPDATE credit_transfer SET status = 'returned', return_transaction_id = $2, reason = $3,
-                      reason_text = 'closed & gone' WHERE id = $1""",
+            """UPDATE credit_transfer SET status = 'returned', amount_returned = amount, return_transaction_id = $2,
+                      reason = $3, reason_text = 'closed & gone' WHERE id = $1""",
             transfer.id, back.id, reason,
         )  # fmt: skip
     clock.now += timedelta(days=1)

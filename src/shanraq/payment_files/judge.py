@@ -11,11 +11,16 @@ from shanraq.credit_transfers import Rejection
 from shanraq.payment_files.model import KEPT_FINDINGS, REASON_TEXT_LENGTH, FileFinding, Heading, Verdict
 from shanraq.standards import iso20022
 from shanraq.standards.iso20022.check import MAX_FINDINGS
+from shanraq.standards.iso20022.paths import namespace_of, path_of
 from shanraq.standards.iso20022.tree import text
 
 KIND: Final = "pain.001"
 _PLACE: Final = re.compile(r"/Document/[^/]+/PmtInf(?:\[([0-9]+)\])?(?:/CdtTrfTxInf(?:\[([0-9]+)\])?)?(?=[/@]|$)")
 _HEADING_LENGTH: Final = 35
+_HEADING: Final = re.compile("/Document/[^/]+/GrpHdr")
+_HEADING_CHUNKS: Final = 16
+_CHUNK_BYTES: Final = 64 * 1024
+_BATCH: Final = "urn:iso:std:iso:20022:tech:xsd:head.002."
 _MORE: Final = "too_many_findings"  # a note at the end of a report, also when there were too many warnings
 
 
@@ -39,6 +44,10 @@ def judge(report: iso20022.Report, heading: Heading) -> Verdict:
             rejections.setdefault(place, _rejection(error, "NARR"))
     if report.message and not report.message.startswith(f"{KIND}."):
         rejection = Rejection("FF01", f"this is {report.message}; payment files are {KIND}")
+    elif rejection is None and not heading.message_id:
+        rejection = Rejection("FF01", "no message identification at the beginning of the file")
+    elif heading.batch:
+        rejection = Rejection("FF01", "this is a business file of several messages; a payment file is one message")
     elif rejection is None and len(errors) >= MAX_FINDINGS:
         # Nobody knows which transactions the errors that are left out are about.
         words = f"{MAX_FINDINGS} errors or more; the first: {errors[0].message}"
@@ -72,24 +81,33 @@ def _rejection(error: iso20022.Finding, otherwise: str) -> Rejection:
 
 
 def read_heading(source: BinaryIO) -> Heading:
-    """Read the group header of a message, as far as it can be read."""
+    """Read the group header of the first message, as far as it can be read: it stands in the first bytes."""
     parser = etree.XMLPullParser(
         events=("end",), tag="{*}GrpHdr", resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False
     )
     try:
-        while chunk := source.read(64 * 1024):
+        for _ in range(_HEADING_CHUNKS):
+            chunk = source.read(_CHUNK_BYTES)
+            if not chunk:
+                break
             parser.feed(chunk)
             for _, found in parser.read_events():
                 element: etree._Element = found  # type: ignore[assignment]  # only elements end
-                return Heading(
-                    message_id=_short(text(element, "MsgId")),
-                    created_at=_short(text(element, "CreDtTm")),
-                    transactions=_short(text(element, "NbOfTxs")),
-                    control_sum=_short(text(element, "CtrlSum")),
-                )
+                if _HEADING.fullmatch(path_of(element)):
+                    return _heading(element)
     except etree.XMLSyntaxError:
         pass
     return Heading()
+
+
+def _heading(element: etree._Element) -> Heading:
+    return Heading(
+        message_id=_short(text(element, "MsgId")),
+        created_at=_short(text(element, "CreDtTm")),
+        transactions=_short(text(element, "NbOfTxs")),
+        control_sum=_short(text(element, "CtrlSum")),
+        batch=namespace_of(element.getroottree().getroot()).startswith(_BATCH),
+    )
 
 
 def _short(value: str | None) -> str:

@@ -90,12 +90,13 @@ class NewPaymentFile(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Heading(msgspec.Struct, frozen=True, kw_only=True):
-    """What the group header says, as written: "" where it says nothing."""
+    """What the group header says, as written: "" where it says nothing. `batch` tells a business file of many messages."""
 
     message_id: str = ""
     created_at: str = ""
     transactions: str = ""
     control_sum: str = ""
+    batch: bool = False
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):

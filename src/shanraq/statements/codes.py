@@ -5,6 +5,7 @@ A reversal keeps the family of what it reverses: its sign is the opposite, and R
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final
 
 from shanraq import credit_transfers, transactions
@@ -42,7 +43,13 @@ def _sub_family(booking: Booking) -> str:
     transfer, details = booking.transfer, booking.details
     if transfer is None or details is None or transfer.route is credit_transfers.Route.BOOK:
         return "BOOK"
-    ends = [number[:2] for number in (details.debtor_account, details.creditor_account) if iban_fault(number) is None]
-    if len(ends) < 2:
+    ends = _country_of(details.debtor_account), _country_of(details.creditor_account)
+    if not all(ends):
         return "OTHR"
     return "DMCT" if ends[0] == ends[1] else "XBCT"
+
+
+@lru_cache(maxsize=4096)
+def _country_of(number: str) -> str:
+    """Return the country of an IBAN, "" of any other number."""
+    return number[:2] if iban_fault(number) is None else ""

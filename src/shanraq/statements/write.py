@@ -327,6 +327,7 @@ def _return_reasons() -> frozenset[str]:
     return frozenset(code_edition().sets["ExternalReturnReason1Code"])
 
 
+@lru_cache(maxsize=4096)
 def _account_id(number: str) -> str:
     if iban_fault(number) is None:
         return f"<Id><IBAN>{number}</IBAN></Id>"

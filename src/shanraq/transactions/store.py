@@ -129,7 +129,9 @@ async def load_many(tx: Tx, transaction_ids: Sequence[str]) -> dict[str, Transac
     """Return the partner's transactions among these ids."""
     partner_id, environment = tx.actor.scope
     rows = await tx.rows(
-        "SELECT * FROM transaction WHERE id = ANY($1) AND partner_id = $2 AND environment = $3",
+        # By the key first, whatever the planner thinks of the partner.
+        """WITH found AS MATERIALIZED (SELECT * FROM transaction WHERE id = ANY($1))
+           SELECT * FROM found WHERE partner_id = $2 AND environment = $3""",
         list(transaction_ids), partner_id, environment,
     )  # fmt: skip
     return {row["id"]: stored_of(row).transaction for row in rows}

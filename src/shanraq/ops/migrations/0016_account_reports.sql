@@ -27,3 +27,6 @@ CREATE POLICY own ON account_report USING (visible(partner_id, environment));
 GRANT SELECT, INSERT ON account_report TO shanraq_app;
 GRANT UPDATE (notifications, statements, intraday_minutes, notified_sequence, statement_day, statement_due_at, intraday_due_at,
               updated_at) ON account_report TO shanraq_app;
+
+-- A booking is looked for among the transfers that were made, and among those that came back.
+CREATE INDEX credit_transfer_return ON credit_transfer (return_transaction_id) WHERE return_transaction_id IS NOT NULL;
