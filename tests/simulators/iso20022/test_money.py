@@ -6,10 +6,13 @@ import uuid
 from collections.abc import AsyncIterator
 
 import pytest
+import xmlschema
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from lxml import etree
 
 from shanraq.simulators.iso20022 import ClearingConfiguration, ClearingCredentials, ClearingSimulator
+from shanraq.standards.iso20022 import definition
 from tests.simulators.iso20022.participant import (
     Order,
     Participant,
@@ -181,6 +184,26 @@ async def test_reports_of_others_are_refused(bank: Participant, request_: dict[s
     assert await bank.hear() == []
     # Nothing of it was kept: the identifier is free.
     assert (await bank.say("camt.060.001.05", report_request(), "M1")).json()["duplicate"] is False
+
+
+KINDS = {"pacs.002", "pacs.004", "pacs.008", "camt.029", "camt.052", "camt.053", "camt.056"}
+
+
+async def test_every_kind_of_message_is_valid_for_a_foreign_engine(bank: Participant) -> None:
+    uetr = str(uuid.uuid4())
+    await bank.pay(Order("A &amp; &lt;B&gt;", "1.00", uetr=uetr), Order("SIM-RJCT-AC04"), business_id="M &amp; 1")
+    await bank.say("camt.056.001.08", recall("M &amp; 1", uetr, case="C &lt; 1"))
+    came = (await bank.control("credit", {"creditor_account": "1", "amount": 1, "creditor": "A & <B>"})).json()["uetr"]
+    await bank.control("recall", {"uetr": came, "reason": "DUPL"})
+    await bank.say("camt.060.001.05", report_request())
+    await bank.control("close-day", {})
+    letters = {name_of(each): each for each in await bank.hear()}
+
+    assert letters.keys() == KINDS
+    for document in letters.values():
+        found = definition(str(etree.QName(document).namespace).rpartition(":")[2])
+        schema = xmlschema.XMLSchema10(found.xsd().decode(), validation="strict", build=True)
+        schema.validate(etree.tostring(document, encoding="unicode"))
 
 
 WORDS = ["E", "SIM-PDNG", "SIM-UNKN", "SIM-LOST", "SIM-RTRN-AC04", "SIM-RJCT", "SIM-RCLL-PDCR", "SIM-RCLL-RJCR"]
