@@ -327,6 +327,24 @@ async def test_books_belong_to_one_process(tmp_path: Path) -> None:
     assert path.stat().st_mode & 0o777 == 0o600
 
 
+class ElsewhereSimulator(ClearingSimulator):
+    """Listens at an address that this machine does not have."""
+
+    async def start(self, host: str = "192.0.2.1", port: int = 0) -> None:
+        await super().start(host, port)
+
+
+async def test_who_cannot_listen_lets_the_books_go(tmp_path: Path) -> None:
+    configuration = ClearingConfiguration(credentials=CREDENTIALS, database=tmp_path / "books.sqlite")
+
+    with pytest.raises(OSError):
+        async with ElsewhereSimulator(configuration):
+            pass
+
+    async with ClearingSimulator(configuration) as simulator:
+        assert (await Participant(simulator).pay(Order())).status_code == 202
+
+
 def test_a_file_of_something_else_is_no_book(tmp_path: Path) -> None:
     path = tmp_path / "books.sqlite"
     path.write_bytes(b"something else " * 1000)

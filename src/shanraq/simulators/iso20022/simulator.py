@@ -82,7 +82,12 @@ class ClearingSimulator:
         self.books.close()
 
     async def __aenter__(self) -> Self:
-        await self.start()
+        try:
+            await self.start()
+        except BaseException:
+            # Nobody else could have the books while they are open.
+            await self.stop()
+            raise
         return self
 
     async def __aexit__(
