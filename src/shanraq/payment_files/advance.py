@@ -203,7 +203,6 @@ class _Work:
         opened: list[PieceReader] = []
 
         def read() -> io.BufferedReader:
-            # Made in the loop or in the thread: it must know the loop either way.
             reader = PieceReader(loop, self._db, self._keyring, taken.actor, taken.file.id, taken.pieces)
             opened.append(reader)
             return io.BufferedReader(reader)

@@ -161,13 +161,12 @@ async def take(tx: Tx, by: str, lease: timedelta) -> Taken | None:
     )  # fmt: skip
 
 
-async def renew(tx: Tx, taken: Taken, lease: timedelta) -> bool:
-    """Have a file for longer; False if somebody else took it meanwhile."""
-    written = await tx.execute(
+async def renew(tx: Tx, taken: Taken, lease: timedelta) -> None:
+    """Have a file for longer, unless somebody else took it meanwhile."""
+    await tx.execute(
         "UPDATE payment_file SET next_at = $3 WHERE id = $1 AND taken_by = $2 AND next_at IS NOT NULL",
         taken.file.id, taken.by, tx.now + lease,
     )  # fmt: skip
-    return written == 1
 
 
 async def message_taken(tx: Tx, file_id: str, message_id: str) -> bool:
