@@ -20,6 +20,7 @@ import httptools
 
 _HEADERS_LIMIT_BYTES: Final = 64 * 1024
 _BODY_LIMIT_BYTES: Final = 1024 * 1024
+_READ_ON: Final = 8
 _IDLE_SECONDS: Final = 75.0
 _SWEEP_SECONDS: Final = 5.0
 _CLOSE_SECONDS: Final = 1.0
@@ -62,14 +63,22 @@ class Answer:
 Handler = Callable[[Request], Answer]
 
 _REASONS: Final = {status.value: status.phrase for status in HTTPStatus}
-_TOO_LARGE: Final = {413: Reply(413, b"{}"), 431: Reply(431, b"{}")}
+_BODY_TOO_LARGE: Final = Reply(413, b"{}")
+_HEADERS_TOO_LARGE: Final = Reply(431, b"{}")
 _BAD_REQUEST: Final = Reply(400, b"{}")
 
 
 class HttpServer:
-    """Listens on one address and answers with the handler; the handler must not raise."""
+    """Listens on one address and answers with the handler; the handler must not raise.
 
-    def __init__(self, handler: Handler, *, body_limit_bytes: int = _BODY_LIMIT_BYTES) -> None:
+    A body of more than `body_limit_bytes` is answered with `too_large` once it was read: who is still writing does not listen.
+    Of one that is many times as long no more is read.
+    """
+
+    def __init__(
+        self, handler: Handler, *, body_limit_bytes: int = _BODY_LIMIT_BYTES, too_large: Reply = _BODY_TOO_LARGE
+    ) -> None:
+        self.too_large = too_large
         self.handler = handler
         self.body_limit_bytes = body_limit_bytes
         self.connections: set[_Connection] = set()
@@ -132,10 +141,10 @@ class _Connection(asyncio.Protocol):
         "_headers",
         "_in_head",
         "_late",
-        "_limit_exceeded",
         "_loop",
         "_making",
         "_parser",
+        "_refusal",
         "_server",
         "_target",
         "_transport",
@@ -152,7 +161,7 @@ class _Connection(asyncio.Protocol):
         self._late: asyncio.TimerHandle | None = None
         self._making: asyncio.Task[None] | None = None
         self._closing = False
-        self._limit_exceeded = 0
+        self._refusal: Reply | None = None
         self._in_head, self._head_bytes = True, 0
         self.answering = False
         self.active_at = self._loop.time()
@@ -201,10 +210,15 @@ class _Connection(asyncio.Protocol):
             self._refuse(_BAD_REQUEST)
             return
         if self._in_head and self._head_bytes > _HEADERS_LIMIT_BYTES:
-            self._limit_exceeded = 431
+            self._refusal = _HEADERS_TOO_LARGE
         self._answer_waiting()
-        if self._limit_exceeded:
-            self._refuse(_TOO_LARGE[self._limit_exceeded])
+        if self._refusal is not None and not self._reads_on():
+            self._refuse(self._refusal)
+
+    def _reads_on(self) -> bool:
+        """Tell whether the rest of a body that is too large is waited for, so that its sender hears the refusal."""
+        ended = self._in_head or self._refusal is not self._server.too_large
+        return not ended and self._body_bytes <= self._server.body_limit_bytes * _READ_ON
 
     def pause_writing(self) -> None:
         self._transport.pause_reading()
@@ -234,19 +248,20 @@ class _Connection(asyncio.Protocol):
         if self._headers.get("expect", "").lower() == "100-continue":
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         if len(self._target) + sum(map(len, self._headers.values())) > _HEADERS_LIMIT_BYTES:
-            self._limit_exceeded = 431
+            self._refusal = _HEADERS_TOO_LARGE
         self._in_head = False
 
     def on_body(self, body: bytes) -> None:
         self._body_bytes += len(body)
         if self._body_bytes > self._server.body_limit_bytes:
-            self._limit_exceeded = 413
-        if not self._limit_exceeded:
+            self._refusal = self._refusal or self._server.too_large
+            self._body.clear()
+        if self._refusal is None:
             self._body.append(body)
 
     def on_message_complete(self) -> None:
         self._in_head, self._head_bytes = True, 0
-        if self._limit_exceeded:
+        if self._refusal is not None:
             return
         method = self._parser.get_method().decode("latin-1")
         request = Request(method, self._target.decode("latin-1"), self._headers, b"".join(self._body))

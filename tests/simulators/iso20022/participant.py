@@ -114,7 +114,8 @@ def transfers(orders: Sequence[Order], definition: str = "pacs.008.001.08") -> s
 
 
 def _parties(order: Order, *, of_customers: bool) -> str:
-    bank = f"<FinInstnId><BICFI>{order.bank}</BICFI></FinInstnId>"
+    named = f"<BICFI>{order.bank}</BICFI>" if order.bank else "<Nm>A bank without a code</Nm>"
+    bank = f"<FinInstnId>{named}</FinInstnId>"
     ours = "<FinInstnId><BICFI>SHRQKZKX</BICFI></FinInstnId>"
     if not of_customers:
         return f"<Dbtr>{ours}</Dbtr><Cdtr>{bank}</Cdtr>"
@@ -151,13 +152,50 @@ def inquiry(business_id: str, *uetrs: str) -> str:
     return f"<FIToFIPmtStsReq><GrpHdr><MsgId>MSGID</MsgId><CreDtTm>{now}</CreDtTm></GrpHdr>{listed}</FIToFIPmtStsReq>"
 
 
-def recall(business_id: str, uetr: str, case: str = "CASE1") -> str:
-    """Write the body of a camt.056."""
+def recall(business_id: str, uetr: str = "", case: str = "CASE1", definition: str = "pacs.008.001.08") -> str:
+    """Write the body of a camt.056: of one payment, or without a UETR of a whole message."""
     agent = "<Agt><FinInstnId><BICFI>{}</BICFI></FinInstnId></Agt>"
     return (
         f"<FIToFIPmtCxlReq><Assgnmt><Id>MSGID</Id><Assgnr>{agent.format('SHRQKZKX')}</Assgnr>"
         f"<Assgne>{agent.format('CLRGKZKX')}</Assgne><CreDtTm>{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}</CreDtTm></Assgnmt>"
-        f"<Undrlyg><TxInf><Case><Id>{case}</Id><Cretr>{agent.format('SHRQKZKX')}</Cretr></Case>"
-        f"<OrgnlGrpInf><OrgnlMsgId>{business_id}</OrgnlMsgId><OrgnlMsgNmId>pacs.008.001.08</OrgnlMsgNmId></OrgnlGrpInf>"
-        f"<OrgnlUETR>{uetr}</OrgnlUETR><CxlRsnInf><Rsn><Cd>DUPL</Cd></Rsn></CxlRsnInf></TxInf></Undrlyg></FIToFIPmtCxlReq>"
+        f"<Undrlyg>{_recalled(business_id, uetr, case, definition)}</Undrlyg></FIToFIPmtCxlReq>"
+    )
+
+
+def _recalled(business_id: str, uetr: str, case: str, definition: str) -> str:
+    creator = "<Cretr><Agt><FinInstnId><BICFI>SHRQKZKX</BICFI></FinInstnId></Agt></Cretr>"
+    opened = f"<Case><Id>{case}</Id>{creator}</Case>"
+    original = f"<OrgnlMsgId>{business_id}</OrgnlMsgId><OrgnlMsgNmId>{definition}</OrgnlMsgNmId>"
+    reason = "<CxlRsnInf><Rsn><Cd>DUPL</Cd></Rsn></CxlRsnInf>"
+    if not uetr:
+        return f"<OrgnlGrpInfAndCxl>{opened}{original}<GrpCxl>true</GrpCxl>{reason}</OrgnlGrpInfAndCxl>"
+    return f"<TxInf>{opened}<OrgnlGrpInf>{original}</OrgnlGrpInf><OrgnlUETR>{uetr}</OrgnlUETR>{reason}</TxInf>"
+
+
+def give_back(uetr: str, amount: str, currency: str = "KZT") -> str:
+    """Write the body of a pacs.004 of a participant."""
+    return (
+        f"<PmtRtr><GrpHdr><MsgId>MSGID</MsgId><CreDtTm>{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}</CreDtTm><NbOfTxs>1</NbOfTxs>"
+        f"<SttlmInf><SttlmMtd>CLRG</SttlmMtd></SttlmInf></GrpHdr><TxInf><OrgnlUETR>{uetr}</OrgnlUETR>"
+        f'<RtrdIntrBkSttlmAmt Ccy="{currency}">{amount}</RtrdIntrBkSttlmAmt><RtrRsnInf><Rsn><Cd>AC04</Cd></Rsn></RtrRsnInf>'
+        "</TxInf></PmtRtr>"
+    )
+
+
+def status_of(uetr: str, status: str, reason: str) -> str:
+    """Write the body of a pacs.002 of a participant."""
+    return (
+        f"<FIToFIPmtStsRpt><GrpHdr><MsgId>MSGID</MsgId><CreDtTm>{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}</CreDtTm></GrpHdr>"
+        f"<TxInfAndSts><OrgnlUETR>{uetr}</OrgnlUETR><TxSts>{status}</TxSts><StsRsnInf><Rsn><Cd>{reason}</Cd></Rsn></StsRsnInf>"
+        "</TxInfAndSts></FIToFIPmtStsRpt>"
+    )
+
+
+def report_request(owner: str = "SHRQKZKX", definition: str = "camt.052.001.08", currency: str = "KZT") -> str:
+    """Write the body of a camt.060."""
+    now = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
+    return (
+        f"<AcctRptgReq><GrpHdr><MsgId>MSGID</MsgId><CreDtTm>{now}</CreDtTm></GrpHdr><RptgReq>"
+        f"<ReqdMsgNmId>{definition}</ReqdMsgNmId><Acct><Id><Othr><Id>A</Id></Othr></Id><Ccy>{currency}</Ccy></Acct>"
+        f"<AcctOwnr><Agt><FinInstnId><BICFI>{owner}</BICFI></FinInstnId></Agt></AcctOwnr></RptgReq></AcctRptgReq>"
     )

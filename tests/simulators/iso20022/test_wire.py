@@ -5,6 +5,7 @@ import gzip
 import os
 import signal
 import sys
+import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,6 +14,7 @@ import httpx
 import pytest
 
 from shanraq.simulators.iso20022 import ClearingConfiguration, ClearingCredentials, ClearingSimulator, Member
+from shanraq.simulators.iso20022.books import Books
 from shanraq.standards.iso20022.signatures import SHANRAQ, SignatureError, verify
 from tests.simulators.iso20022.participant import Order, Participant, statuses, transfers
 
@@ -77,7 +79,10 @@ def _other_sender(bank: Participant) -> bytes:
 @pytest.mark.parametrize(
     ("make", "status", "code"),
     [
-        (lambda bank: b"no xml", 403, "signature_refused"),
+        (lambda bank: b"no xml", 400, "malformed"),
+        (lambda bank: b"", 400, "malformed"),
+        (lambda bank: b"<Envelope></Envelope>", 400, "malformed"),
+        (lambda bank: b"<!DOCTYPE x><x/>", 400, "malformed"),
         (lambda bank: b'<!DOCTYPE x [<!ENTITY a "b">]>' + bank.sign(message(bank)), 400, "malformed"),
         (message, 403, "signature_refused"),
         (_tampered, 403, "signature_refused"),
@@ -90,7 +95,21 @@ def _other_sender(bank: Participant) -> bytes:
         ),
         (lambda bank: bank.sign(message(bank).replace(b"<ChrgBr>SLEV", b"<ChrgBr>FREE")), 422, "schema_invalid"),
         (lambda bank: bank.sign(message(bank).replace(b"<NbOfTxs>1", b"<NbOfTxs>2")), 422, "rules_violated"),
-        (lambda bank: b"<" * 200_001, 413, None),
+        (
+            lambda bank: bank.sign(bank.envelope("pacs.008.001.02", transfers([Order()]), "M1")),
+            422,
+            "unsupported_message",
+        ),
+        (
+            lambda bank: bank.sign(message(bank).replace(b"</CreDt>", b"</CreDt><Nonsense></Nonsense>")),
+            422,
+            "schema_invalid",
+        ),
+        (lambda bank: bank.sign(message(bank).replace(b"<MsgId>M1", b"<MsgId>M2")), 422, "rules_violated"),
+        (lambda bank: bank.sign(message(bank).replace(b"CLRGKZKX", b"TSESKZKA")), 422, "rules_violated"),
+        (lambda bank: bank.sign(message(bank, order=Order(currency="XAU"))), 422, "rules_violated"),
+        (lambda bank: b"<" * 200_001, 413, "too_large"),
+        (lambda bank: b"<" * 1_600_000, 413, "too_large"),
     ],
 )
 async def test_refusals_change_nothing(
@@ -116,6 +135,23 @@ async def test_half_a_gzip_is_refused(bank: Participant) -> None:
     answer = await bank.post(gzip.compress(bank.sign(message(bank)))[:-10], **{"Content-Encoding": "gzip"})
 
     assert (answer.status_code, answer.json()["code"]) == (400, "malformed")
+
+
+@pytest.mark.parametrize(("encoding", "added"), [("gzip", b"more"), ("br", b""), ("gzip, gzip", b"")])
+async def test_what_is_not_one_gzip_is_refused(bank: Participant, encoding: str, added: bytes) -> None:
+    body = gzip.compress(bank.sign(message(bank))) + added
+
+    answer = await bank.post(body, **{"Content-Encoding": encoding})
+
+    assert (answer.status_code, answer.json()["code"]) == (400, "malformed")
+
+
+async def test_a_sender_whom_nobody_knows_is_no_participant(bank: Participant) -> None:
+    unknown = bank.envelope("pacs.008.001.08", transfers([Order()]), "M1", sender="NOBOKZKX")
+
+    answer = await bank.post(bank.sign(unknown))
+
+    assert (answer.status_code, answer.json()["code"]) == (403, "sender_not_participant")
 
 
 async def test_without_a_token_nothing_is_said(bank: Participant) -> None:
@@ -193,6 +229,139 @@ async def test_faults_of_the_mailbox(bank: Participant) -> None:
     assert [each[0] for each in statuses(*await bank.hear())] == ["A", "A", "C", "B"]
 
 
+async def test_a_message_that_nothing_overtakes_comes_all_the_same(tmp_path: Path) -> None:
+    configuration = ClearingConfiguration(credentials=CREDENTIALS, database=tmp_path / "books.sqlite")
+    async with ClearingSimulator(configuration) as simulator:
+        bank = Participant(simulator)
+        await bank.control("faults", {"kind": "reorder", "seconds": 3600})
+        await bank.pay(Order("A"))
+        assert await bank.hear() == []
+    async with ClearingSimulator(configuration) as simulator:
+        bank = Participant(simulator)
+        await bank.control("clock", {"advance_seconds": 3601})
+
+        assert statuses(*await bank.hear()) == [("A", "ACSC", "")]
+
+
+async def test_a_message_of_another_participant_overtakes_nothing(
+    clearing: ClearingSimulator, bank: Participant
+) -> None:
+    await bank.control("faults", {"kind": "reorder", "seconds": 3600})
+    await bank.pay(Order("A"))
+    await Participant(clearing, "TSESKZKA").pay(Order("B"))
+
+    assert await bank.hear() == []
+
+
+async def test_new_books_go_on_where_others_ended() -> None:
+    seen = []
+    for _ in range(2):
+        async with ClearingSimulator(ClearingConfiguration(credentials=CREDENTIALS)) as simulator:
+            bank = Participant(simulator)
+            await bank.pay(Order())
+            answer = await bank.http.get("/v1/messages", headers=bank.headers)
+            seen.append(answer.json()["messages"][0])
+
+    before, after = seen
+    assert int(before["cursor"]) < int(after["cursor"])
+    assert before["business_message_id"] != after["business_message_id"]
+
+
+async def test_long_answers_come_in_pieces(bank: Participant, clearing: ClearingSimulator) -> None:
+    for number in range(3):
+        await bank.pay(Order(f"E{number}"))
+
+    some = clearing.books.letters("SHRQKZKX", 0, 500, 1)
+    all_ = clearing.books.letters("SHRQKZKX", 0, 500, 10**6)
+
+    assert (len(some), len(all_)) == (1, 3)
+
+
+async def test_what_is_being_done_is_done_before_the_end(tmp_path: Path) -> None:
+    configuration = ClearingConfiguration(credentials=CREDENTIALS, database=tmp_path / "books.sqlite")
+    simulator = ClearingSimulator(configuration)
+    await simulator.start()
+    bank = Participant(simulator)
+    signed = [bank.sign(message(bank, f"M{number}")) for number in range(20)]
+    sending = [asyncio.create_task(bank.post(each)) for each in signed]
+    await asyncio.sleep(0.05)
+
+    await simulator.stop()
+
+    answers = [
+        each for each in await asyncio.gather(*sending, return_exceptions=True) if isinstance(each, httpx.Response)
+    ]
+    async with ClearingSimulator(configuration) as again:
+        bank = Participant(again)
+        repeated = [(await bank.post(each)).status_code for each in signed]
+        assert all(answer.status_code == 202 for answer in answers)
+        assert repeated == [202] * 20
+        assert len(await bank.hear()) == 20
+
+
+async def test_things_are_done_one_at_a_time_even_if_nobody_waits_for_them(clearing: ClearingSimulator) -> None:
+    running, most = 0, 0
+
+    def work() -> None:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        time.sleep(0.05)
+        running -= 1
+
+    given_up = asyncio.create_task(clearing._alone(work))
+    await asyncio.sleep(0.02)
+    given_up.cancel()
+    await clearing._alone(work)
+
+    assert (running, most) == (0, 1)
+
+
+async def test_books_belong_to_one_process(tmp_path: Path) -> None:
+    path = tmp_path / "books.sqlite"
+    books = Books(path, 0)
+
+    with pytest.raises(ValueError, match="cannot be used"):
+        Books(path, 0)
+    books.close()
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+class ElsewhereSimulator(ClearingSimulator):
+    """Listens at an address that this machine does not have."""
+
+    async def start(self, host: str = "192.0.2.1", port: int = 0) -> None:
+        await super().start(host, port)
+
+
+async def test_who_cannot_listen_lets_the_books_go(tmp_path: Path) -> None:
+    configuration = ClearingConfiguration(credentials=CREDENTIALS, database=tmp_path / "books.sqlite")
+
+    with pytest.raises(OSError):
+        async with ElsewhereSimulator(configuration):
+            pass
+
+    async with ClearingSimulator(configuration) as simulator:
+        assert (await Participant(simulator).pay(Order())).status_code == 202
+
+
+def test_a_file_of_something_else_is_no_book(tmp_path: Path) -> None:
+    path = tmp_path / "books.sqlite"
+    path.write_bytes(b"something else " * 1000)
+
+    with pytest.raises(ValueError, match="cannot be used"):
+        Books(path, 0)
+
+
+async def test_a_mistake_of_ours_has_an_answer(bank: Participant, clearing: ClearingSimulator) -> None:
+    clearing.books.set("number", "0")
+    clearing.books.close()
+
+    answer = await bank.pay(Order())
+
+    assert (answer.status_code, answer.json()["code"]) == (500, "failed")
+
+
 async def test_a_bad_signature_comes_before_the_good_one(bank: Participant) -> None:
     await bank.control("faults", {"kind": "bad_signature"})
     await bank.pay(Order("A"))
@@ -215,6 +384,13 @@ async def test_a_bad_signature_comes_before_the_good_one(bank: Participant) -> N
         ("recall", {"uetr": "x", "reason": "DUPL"}, 404),
         ("credit", {"creditor_account": "KZ1", "amount": 0}, 400),
         ("credit", {"creditor_account": "KZ1", "amount": 1, "currency": "XXX"}, 400),
+        ("credit", {"creditor_account": "KZ1", "amount": 1}, 400),
+        ("credit", {"creditor_account": "1", "amount": 1, "debtor_account": "KZ1"}, 400),
+        ("credit", {"creditor_account": "1", "amount": 10**15}, 400),
+        ("credit", {"creditor_account": "1", "amount": 1, "creditor": ""}, 400),
+        ("credit", {"creditor_account": "1", "amount": 1, "debtor": "a\x01b"}, 400),
+        ("credit", {"creditor_account": "1", "amount": 1, "end_to_end_id": "E" * 36}, 400),
+        ("credit", {"creditor_account": "1", "amount": 1, "participant": "NOBOKZKX"}, 400),
         ("clock", {"advance_seconds": -1}, 400),
         ("payments", {}, 404),
     ],
@@ -223,6 +399,7 @@ async def test_the_control_interface_refuses_what_it_cannot_do(
     bank: Participant, name: str, body: dict[str, object], status: int
 ) -> None:
     assert (await bank.control(name, body)).status_code == status
+    assert await bank.hear() == []
 
 
 async def test_the_control_interface_shows_payments_and_returns_them(bank: Participant) -> None:

@@ -6,11 +6,15 @@ Amounts are integers of minor units; an entry belongs to the account of a partic
 
 from __future__ import annotations
 
+import secrets
 import sqlite3
+import time
 import zlib
-from collections.abc import Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from operator import attrgetter
 from pathlib import Path
 from typing import Final
 
@@ -32,6 +36,11 @@ CREATE TABLE IF NOT EXISTS balance (
 CREATE TABLE IF NOT EXISTS mailbox (
     cursor INTEGER PRIMARY KEY AUTOINCREMENT, participant TEXT, business_id TEXT, definition TEXT, content BLOB);
 CREATE INDEX IF NOT EXISTS mailbox_of ON mailbox (participant, cursor);
+CREATE TABLE IF NOT EXISTS held (
+    id INTEGER PRIMARY KEY, participant TEXT, business_id TEXT, definition TEXT, content BLOB, until REAL);
+CREATE TABLE IF NOT EXISTS answer (id INTEGER PRIMARY KEY, payment INTEGER, definition TEXT, status TEXT, reason TEXT);
+CREATE INDEX IF NOT EXISTS answer_of ON answer (payment);
+CREATE INDEX IF NOT EXISTS payment_queued ON payment (participant, currency, amount) WHERE status IN ('PDNG', 'ACSP');
 CREATE TABLE IF NOT EXISTS due (id INTEGER PRIMARY KEY, at REAL, kind TEXT, payment INTEGER, reason TEXT);
 CREATE INDEX IF NOT EXISTS due_at ON due (at);
 CREATE TABLE IF NOT EXISTS closed (
@@ -43,7 +52,7 @@ CREATE TABLE IF NOT EXISTS setting (name TEXT PRIMARY KEY, value TEXT);
 
 @dataclass(frozen=True, slots=True)
 class Payment:
-    """One payment of a participant; `incoming` ones were sent to it. `id` 0 is not written yet."""
+    """One payment of a participant; `incoming` ones were sent to it. `returned` is how much came back, `id` 0 of none yet."""
 
     participant: str
     message_id: str
@@ -59,7 +68,7 @@ class Payment:
     status: str = ""
     reason: str = ""
     incoming: bool = False
-    returned: bool = False
+    returned: int = 0
     asked: int = 0
     silent: bool = False
     id: int = 0
@@ -109,18 +118,40 @@ _FIELDS: Final = (
     "currency", "day", "bank", "status", "reason", "incoming", "returned", "asked", "silent",
 )  # fmt: skip
 _COLUMNS: Final = ", ".join(f"payment.{name}" for name in (*_FIELDS, "id"))
-_INSERT: Final = f"INSERT INTO payment ({', '.join(_FIELDS)}) VALUES ({', '.join('?' * len(_FIELDS))})"  # noqa: S608
+_INSERT: Final = f"INSERT INTO payment ({', '.join(_FIELDS)}, id) VALUES ({', '.join('?' * len(_FIELDS))}, ?)"  # noqa: S608
+_VALUES: Final = attrgetter(*_FIELDS, "id")
+_UETRS_AT_ONCE: Final = 500
 
 
 class Books:
-    """One connection; its calls do not run side by side."""
+    """One connection; its calls do not run side by side. Raises OSError or ValueError for a file that cannot be used.
+
+    Cursors and identifiers of new books go on where others may have been: who listens remembers what he heard before.
+    """
 
     def __init__(self, path: Path | None, opening_balance: int) -> None:
-        self._connection = sqlite3.connect(path or ":memory:", isolation_level=None, check_same_thread=False)
-        self._connection.execute("PRAGMA journal_mode = WAL")
-        self._connection.execute("PRAGMA synchronous = NORMAL")
-        self._connection.executescript(_SCHEMA)
+        if path is not None:
+            path.touch(mode=0o600)
+        # Without a path SQLite keeps a temporary file of its own: texts of messages would fill the memory.
+        self._connection = sqlite3.connect(path or "", isolation_level=None, check_same_thread=False, timeout=1.0)
         self._opening_balance = opening_balance
+        try:
+            # Two processes on one file would both do what is due.
+            self._connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+            self._connection.execute("PRAGMA journal_mode = WAL")
+            self._connection.execute("PRAGMA synchronous = NORMAL")
+            self._connection.executescript(_SCHEMA)
+            with self.transaction():
+                if not self.setting("instance"):
+                    self.set("instance", secrets.token_hex(4))
+                    self._connection.execute(
+                        "INSERT INTO sqlite_sequence (name, seq) SELECT 'mailbox', ?"
+                        " WHERE NOT EXISTS (SELECT 1 FROM sqlite_sequence WHERE name = 'mailbox')",
+                        (time.time_ns() // 1_000_000,),
+                    )
+        except sqlite3.DatabaseError as error:
+            self._connection.close()
+            raise ValueError(f"{path}: the books cannot be used: {error}") from None
 
     def close(self) -> None:
         """Close the database."""
@@ -156,10 +187,9 @@ class Books:
 
     def add(self, payments: Iterable[Payment]) -> list[Payment]:
         """Write new payments; returns them with their ids."""
-        written = []
-        for payment in payments:
-            row = self._connection.execute(_INSERT, tuple(getattr(payment, name) for name in _FIELDS))
-            written.append(replace(payment, id=int(row.lastrowid or 0)))
+        following = int(self._connection.execute("SELECT coalesce(max(id), 0) + 1 FROM payment").fetchone()[0])
+        written = [replace(payment, id=number) for number, payment in enumerate(payments, following)]
+        self._connection.executemany(_INSERT, map(_VALUES, written))
         return written
 
     def update(self, payment: Payment, **changes: object) -> Payment:
@@ -178,6 +208,19 @@ class Books:
     def by_uetr(self, uetr: str) -> list[Payment]:
         """Return the payments with a UETR."""
         return self._payments("uetr = ?", uetr)
+
+    def paid_uetrs(self, uetrs: Sequence[str]) -> set[str]:
+        """Return those that a payment of any participant has that was not rejected."""
+        found: set[str] = set()
+        for start in range(0, len(uetrs), _UETRS_AT_ONCE):
+            some = uetrs[start : start + _UETRS_AT_ONCE]
+            marks = ", ".join("?" * len(some))
+            rows = self._connection.execute(
+                f"SELECT uetr FROM payment WHERE uetr IN ({marks}) AND NOT incoming AND status != 'RJCT'",  # noqa: S608
+                some,
+            )
+            found.update(row[0] for row in rows)
+        return found
 
     def by_end_to_end_id(self, end_to_end_id: str) -> list[Payment]:
         """Return the payments with an end-to-end identification."""
@@ -204,6 +247,15 @@ class Books:
         ).fetchone()
         return self._opening_balance if row is None else int(row[0])
 
+    def available(self, participant: str, currency: str) -> int:
+        """Return what a participant can still pay with: payments that wait will take theirs."""
+        row = self._connection.execute(
+            """SELECT coalesce(sum(amount), 0) FROM payment
+                WHERE participant = ? AND currency = ? AND status IN ('PDNG', 'ACSP') AND NOT incoming""",
+            (participant, currency),
+        ).fetchone()
+        return self.balance(participant, currency) - int(row[0])
+
     def balances(self) -> dict[str, dict[str, int]]:
         """Return the balances that ever moved, by participant and currency."""
         found: dict[str, dict[str, int]] = {}
@@ -213,12 +265,19 @@ class Books:
 
     def book(self, payment: Payment, amount: int, kind: str, day: str, at: float) -> None:
         """Write an entry on the participant's account and move its balance."""
-        key = (payment.participant, payment.currency)
-        after = self.balance(*key) + amount
-        self._connection.execute("INSERT OR REPLACE INTO balance VALUES (?, ?, ?)", (*key, after))
-        self._connection.execute(
+        self.book_all([(payment, amount)], kind, day, at)
+
+    def book_all(self, bookings: Sequence[tuple[Payment, int]], kind: str, day: str, at: float) -> None:
+        """Write entries, each of a payment and an amount, and move the balances."""
+        changes: defaultdict[tuple[str, str], int] = defaultdict(int)
+        for payment, amount in bookings:
+            changes[payment.participant, payment.currency] += amount
+        for key, change in changes.items():
+            after = self.balance(*key) + change
+            self._connection.execute("INSERT OR REPLACE INTO balance VALUES (?, ?, ?)", (*key, after))
+        self._connection.executemany(
             "INSERT INTO entry (participant, currency, amount, payment, kind, day, at) VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (*key, amount, payment.id, kind, day, at),
+            [(one.participant, one.currency, amount, one.id, kind, day, at) for one, amount in bookings],
         )
 
     def entries(self, participant: str, currency: str, after: int) -> list[Entry]:
@@ -256,18 +315,52 @@ class Books:
             (participant, business_id, definition, zlib.compress(content, 1)),
         )
 
-    def letters(self, participant: str, after: int, limit: int) -> list[Letter]:
-        """Return messages of a mailbox after a cursor, in order."""
+    def hold_back(self, participant: str, business_id: str, definition: str, content: bytes, until: float) -> None:
+        """Keep a message out of its mailbox until another one was put there, or until a time."""
+        self._connection.execute(
+            "INSERT INTO held (participant, business_id, definition, content, until) VALUES (?, ?, ?, ?, ?)",
+            (participant, business_id, definition, zlib.compress(content, 1), until),
+        )
+
+    def release(self, participant: str) -> None:
+        """Put what was held back of a participant into its mailbox."""
+        self._release("participant = ?", participant)
+
+    def release_until(self, now: float) -> int:
+        """Put what was held back long enough into its mailbox; returns how much there was."""
+        return self._release("until <= ?", now)
+
+    def _release(self, condition: str, value: object) -> int:
+        self._connection.execute(
+            f"""INSERT INTO mailbox (participant, business_id, definition, content)
+                SELECT participant, business_id, definition, content FROM held WHERE {condition} ORDER BY id""",  # noqa: S608
+            (value,),
+        )
+        return self._connection.execute(f"DELETE FROM held WHERE {condition}", (value,)).rowcount  # noqa: S608
+
+    def letters(self, participant: str, after: int, limit: int, size_bytes: int) -> list[Letter]:
+        """Return messages of a mailbox after a cursor, in order; no further ones once they have so many bytes."""
         rows = self._connection.execute(
             """SELECT cursor, business_id, definition, content FROM mailbox
                 WHERE participant = ? AND cursor > ? ORDER BY cursor LIMIT ?""",
             (participant, after, limit),
         )
-        return [Letter(row[0], row[1], row[2], zlib.decompress(row[3]).decode()) for row in rows]
+        found: list[Letter] = []
+        for cursor, business_id, definition, content in rows:
+            text = zlib.decompress(content)
+            found.append(Letter(cursor, business_id, definition, text.decode()))
+            size_bytes -= len(text)
+            if size_bytes <= 0:
+                break
+        return found
 
     def last_cursor(self) -> int:
-        """Return how many messages were ever put into mailboxes."""
+        """Return the cursor of the newest message of all mailboxes, 0 without any."""
         return int(self._connection.execute("SELECT coalesce(max(cursor), 0) FROM mailbox").fetchone()[0])
+
+    def count_sent(self) -> int:
+        """Return how many messages were ever put into mailboxes."""
+        return int(self._connection.execute("SELECT count(*) FROM mailbox").fetchone()[0])
 
     def plan(self, at: float, dues: Iterable[Due]) -> None:
         """Do something with payments later."""
@@ -286,7 +379,26 @@ class Books:
 
     def has_due(self, now: float) -> bool:
         """Tell whether anything is due."""
-        return self._connection.execute("SELECT 1 FROM due WHERE at <= ? LIMIT 1", (now,)).fetchone() is not None
+        found = self._connection.execute(
+            "SELECT 1 FROM due WHERE at <= :now UNION ALL SELECT 1 FROM held WHERE until <= :now LIMIT 1", {"now": now}
+        )
+        return found.fetchone() is not None
+
+    # What participants answer.
+
+    def note_answer(self, payment: Payment, definition: str, status: str, reason: str) -> None:
+        """Note what a participant says of a payment that came in, or to a recall of it."""
+        self._connection.execute(
+            "INSERT INTO answer (payment, definition, status, reason) VALUES (?, ?, ?, ?)",
+            (payment.id, definition, status, reason),
+        )
+
+    def answers(self, payment: Payment) -> list[tuple[str, str, str]]:
+        """Return (definition, status, reason) of what was answered about a payment, oldest first."""
+        rows = self._connection.execute(
+            "SELECT definition, status, reason FROM answer WHERE payment = ? ORDER BY id", (payment.id,)
+        )
+        return [(row[0], row[1], row[2]) for row in rows]
 
     def setting(self, name: str, default: str = "") -> str:
         """Return a note of the simulator's own."""
@@ -300,6 +412,6 @@ class Books:
 
 def _payment(row: tuple[object, ...]) -> Payment:
     values = dict(zip((*_FIELDS, "id"), row, strict=True))
-    for name in ("incoming", "returned", "silent"):
+    for name in ("incoming", "silent"):
         values[name] = bool(values[name])
     return Payment(**values)  # type: ignore[arg-type]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final
@@ -13,7 +13,8 @@ from lxml import etree
 
 from shanraq.simulators.iso20022.books import Books, Closing, Due, Payment
 from shanraq.simulators.iso20022.configuration import ClearingConfiguration
-from shanraq.simulators.iso20022.read import Named, UnreadableAmountError, message_id_of, named_in, payments_of
+from shanraq.simulators.iso20022.read import Named, message_id_of, named_in, payments_of, reports_wanted
+from shanraq.simulators.iso20022.refusals import RefusedError
 from shanraq.simulators.iso20022.triggers import Trigger, Word
 from shanraq.simulators.iso20022.write import (
     CANCELLATION,
@@ -24,18 +25,24 @@ from shanraq.simulators.iso20022.write import (
     STATUS,
     TRANSFER,
     Incoming,
+    Told,
     Writer,
 )
+from shanraq.standards.iso20022.codes import is_code
+from shanraq.standards.iso20022.identifiers import same_bic
 
-TAKEN: Final = frozenset(
-    {"pacs.008", "pacs.009", "pacs.004", "pacs.028", "pacs.002", "camt.056", "camt.029", "camt.060"}
-)
 FINAL: Final = frozenset({"ACSC", "RJCT"})
+_WAITING: Final = frozenset({"PDNG", "ACSP"})
 _BATCH: Final = 2000
-_OTHER_BANK: Final = "HSBKKZKX"
+OTHER_BANK: Final = "HSBKKZKX"
+"""Who pays to participants, when the control interface asks for it."""
 
 Deliver = Callable[[str, str, str, bytes], None]
 """Sign a message and put it into a mailbox: participant, business message identifier, definition, envelope."""
+
+
+_Original = tuple[str, str]
+"""A message that a report speaks of: its identifier and its definition."""
 
 
 class UnknownPaymentError(LookupError):
@@ -52,6 +59,7 @@ class Clearing:
         self._writer = Writer(configuration.credentials.clearing.bic, configuration.system)
         self._ahead_seconds = float(books.setting("ahead_seconds", "0"))
         self._number = int(books.setting("number", "0"))
+        self._instance = books.setting("instance")
 
     # The clock.
 
@@ -78,12 +86,12 @@ class Clearing:
     # Messages.
 
     def take(self, sender: str, business_id: str, definition: str, digest: bytes, document: etree._Element) -> bool:
-        """Act on a message once; False when it was taken before. Raises ValueError when the same identifier is of another."""
+        """Act on a message once; False when it was taken before. Raises RefusedError, and then nothing has changed."""
         with self._books.transaction():
             known = self._books.digest_of(sender, business_id)
             if known is not None:
                 if known != digest:
-                    raise ValueError("another message had this identifier")
+                    raise RefusedError(409, "duplicate_message_id", "another message had this identifier")
                 return False
             self._books.receive(sender, business_id, definition, digest, self.now_seconds)
             match definition[:8]:
@@ -94,9 +102,9 @@ class Clearing:
                 case "camt.056":
                     self._recalls(sender, document)
                 case "pacs.004":
-                    self._returns(sender, document)
+                    self._returns(sender, definition, document)
                 case "pacs.002" | "camt.029":
-                    self._answers(document)
+                    self._answers(sender, definition, document)
                 case "camt.060":
                     self._reports(sender, document)
         return True
@@ -106,6 +114,7 @@ class Clearing:
         if not self._books.has_due(self.now_seconds):
             return 0
         with self._books.transaction():
+            released = self._books.release_until(self.now_seconds)
             dues = self._books.take_due(self.now_seconds, _BATCH)
             settled: dict[tuple[str, str, str], list[Payment]] = defaultdict(list)
             for due in dues:
@@ -119,55 +128,60 @@ class Clearing:
                     case "reject_recall":
                         self._resolve(payment.participant, _named(payment, due.reason), "RJCR", "NOAS")
             for (participant, message_id, definition), payments in settled.items():
-                self._tell(participant, message_id, definition, "", [(one, one.status, one.reason) for one in payments])
-        return len(dues)
+                told = [Told(one, one.status, one.reason) for one in payments]
+                self._tell(participant, (message_id, definition), "", told)
+        return len(dues) + released
 
     def _transfers(self, sender: str, definition: str, document: etree._Element) -> None:
-        try:
-            payments = payments_of(document, definition, sender, self.day)
-        except UnreadableAmountError:
-            self._tell(sender, message_id_of(document), definition, "RJCT", [])
-            return
+        payments = payments_of(document, definition, sender, self.day)
         now = self.now_seconds
-        told: list[tuple[Payment, str, str]] = []
+        triggers = [Trigger.of(payment.end_to_end_id) for payment in payments]
+        written = self._books.add(self._decided(payments, triggers))
+        settled = [(payment, -payment.amount) for payment in written if payment.status == "ACSC"]
+        self._books.book_all(settled, "payment", self.day, now)
         dues: dict[float, list[Due]] = defaultdict(list)
-        available: dict[str, int] = {}
-        for payment in payments:
-            trigger = Trigger.of(payment.end_to_end_id)
-            have = available.setdefault(payment.currency, self._books.balance(sender, payment.currency))
-            reason = self._refusal(payment, trigger, have)
-            status, silent = self._first_status(trigger), trigger.word in (Word.LOST, Word.UNKN)
-            if reason:
-                status, silent = "RJCT", False
-            (written,) = self._books.add([replace(payment, status=status, reason=reason, silent=silent)])
-            if not reason and trigger.word is not Word.UNKN:
-                available[payment.currency] = have - payment.amount
-            if status == "ACSC":
-                self._books.book(written, -written.amount, "payment", self.day, now)
-            elif not reason and trigger.word is not Word.UNKN:
+        for payment, trigger in zip(written, triggers, strict=True):
+            if payment.status in _WAITING and trigger.word is not Word.UNKN:
                 waits = self._configuration.cycle_seconds if trigger.word is Word.NONE else 0
-                dues[now + (waits or self._configuration.pending_seconds)].append(Due("settle", written.id, ""))
-            if trigger.word is Word.RTRN and not reason:
-                dues[now + self._configuration.pending_seconds].append(Due("return", written.id, trigger.reason))
-            if not silent:
-                told.append((written, status, reason))
+                dues[now + (waits or self._configuration.pending_seconds)].append(Due("settle", payment.id, ""))
+            if trigger.word is Word.RTRN and payment.status == "ACSC":
+                dues[now + self._configuration.pending_seconds].append(Due("return", payment.id, trigger.reason))
         for at, some in dues.items():
             self._books.plan(at, some)
+        told = [Told(payment, payment.status, payment.reason) for payment in written if not payment.silent]
         if told:
-            statuses = {status for _, status, _ in told}
+            statuses = {one.status for one in told}
             group = "" if len(told) < len(payments) else statuses.pop() if len(statuses) == 1 else "PART"
-            self._tell(sender, payments[0].message_id, definition, group, told)
+            self._tell(sender, (payments[0].message_id, definition), group, told)
 
-    def _refusal(self, payment: Payment, trigger: Trigger, available: int) -> str:
+    def _decided(self, payments: Sequence[Payment], triggers: Sequence[Trigger]) -> Iterator[Payment]:
+        """Yield payments with what becomes of them at once; each takes of what the ones before it left."""
+        paid = self._books.paid_uetrs([payment.uetr for payment in payments if payment.uetr])
+        available = {
+            currency: self._books.available(payments[0].participant, currency)
+            for currency in self._configuration.currencies
+        }
+        for payment, trigger in zip(payments, triggers, strict=True):
+            reason = self._refusal(payment, trigger, available, paid)
+            if reason:
+                yield replace(payment, status="RJCT", reason=reason)
+                continue
+            available[payment.currency] -= payment.amount
+            silent = trigger.word in (Word.LOST, Word.UNKN)
+            yield replace(payment, status=self._first_status(trigger), silent=silent)
+
+    def _refusal(self, payment: Payment, trigger: Trigger, available: Mapping[str, int], paid: Set[str]) -> str:
         if trigger.word is Word.RJCT:
             return trigger.reason
-        if payment.currency not in self._configuration.currencies:
+        if payment.currency not in available:
             return "AM03"
-        if payment.bank in self._configuration.unknown_banks:
+        if not payment.bank or payment.bank in self._configuration.unknown_banks:
             return "RC04"
-        if payment.uetr and any(not one.incoming and one.status != "RJCT" for one in self._books.by_uetr(payment.uetr)):
+        if same_bic(payment.bank, payment.participant):
+            return "AGNT"
+        if payment.uetr in paid:
             return "DU03"
-        return "AM04" if payment.amount > available else ""
+        return "AM04" if payment.amount > available[payment.currency] else ""
 
     def _first_status(self, trigger: Trigger) -> str:
         match trigger.word:
@@ -185,32 +199,42 @@ class Clearing:
         return self._books.update(payment, status="ACSC")
 
     def _status_requests(self, sender: str, document: etree._Element) -> None:
-        answers: dict[tuple[str, str], list[tuple[Payment, str, str]]] = defaultdict(list)
+        answers: dict[_Original, list[Told]] = defaultdict(list)
         unknown: list[Named] = []
+        asked: dict[int, Payment] = {}
         for named in named_in(document):
-            payment = self._find(sender, named)
-            if payment is None:
+            found = self._find(sender, named)
+            asked.update({payment.id: payment for payment in found})
+            if not found:
                 unknown.append(named)
-                continue
+        for payment in asked.values():
             if Trigger.of(payment.end_to_end_id).word is Word.UNKN and payment.status == "PDNG" and payment.asked:
                 payment = self._books.update(payment, status="RJCT", reason="MS03")
             payment = self._books.update(payment, asked=payment.asked + 1, silent=False)
-            answers[payment.message_id, payment.definition].append((payment, payment.status, payment.reason))
-        for (message_id, definition), payments in answers.items():
-            self._tell(sender, message_id, definition, "", payments)
+            answers[payment.message_id, payment.definition].append(Told(payment, payment.status, payment.reason))
+        for original, told in answers.items():
+            self._tell(sender, original, "", told)
         if unknown:
             business_id = self._next_id()
             self._send(sender, business_id, STATUS, self._writer.unknown(business_id, unknown, self.now))
 
     def _recalls(self, sender: str, document: etree._Element) -> None:
         for named in named_in(document):
-            payment = self._find(sender, named)
-            if payment is None or payment.status == "RJCT":
+            found = self._find(sender, named)
+            for payment in found:
+                self._recall(sender, _named(payment, named.case_id), payment.id)
+            if not found:
                 self._resolve(sender, named, "RJCR", "NOOR")
-            elif payment.returned:
-                self._resolve(sender, named, "RJCR", "ARDT")
-            else:
-                self._decide_recall(sender, named, payment)
+
+    def _recall(self, sender: str, named: Named, payment_id: int) -> None:
+        # Read again: the same request may have asked for it before.
+        payment = self._books.payment(payment_id)
+        if payment.status == "RJCT":
+            self._resolve(sender, named, "RJCR", "NOOR")
+        elif payment.returned:
+            self._resolve(sender, named, "RJCR", "ARDT")
+        else:
+            self._decide_recall(sender, named, payment)
 
     def _decide_recall(self, sender: str, named: Named, payment: Payment) -> None:
         trigger = Trigger.of(payment.end_to_end_id)
@@ -225,26 +249,54 @@ class Clearing:
                 self._resolve(sender, named, "ACCR", "")
                 if payment.status != "ACSC":
                     after = self._books.update(payment, status="RJCT", reason="CUST")
-                    self._tell(sender, after.message_id, after.definition, "", [(after, "RJCT", "CUST")])
+                    self._tell(sender, (after.message_id, after.definition), "", [Told(after, "RJCT", "CUST")])
                 else:
                     self._return(payment, "FOCR")
 
-    def _returns(self, sender: str, document: etree._Element) -> None:
+    def _returns(self, sender: str, definition: str, document: etree._Element) -> None:
+        told = []
         for named in named_in(document):
-            for payment in self._books.by_uetr(named.uetr):
-                if payment.incoming and payment.participant == sender and not payment.returned:
-                    self._books.book(payment, -payment.amount, "return", self.day, self.now_seconds)
-                    self._books.update(payment, returned=True, reason=named.reason)
+            found = self._find(sender, named, incoming=True)
+            payment = self._books.payment(found[0].id) if len(found) == 1 else None
+            reason, words = self._return_refusal(payment, named)
+            if payment is not None and not reason:
+                self._books.book(payment, -named.amount, "return", self.day, self.now_seconds)
+                code = named.reason if is_code("ExternalReturnReason1Code", named.reason) else "NARR"
+                self._books.update(payment, returned=payment.returned + named.amount, reason=code)
+            told.append(Told(named, "RJCT" if reason else "ACSC", reason, words))
+        statuses = {one.status for one in told}
+        group = statuses.pop() if len(statuses) == 1 else "PART"
+        self._tell(sender, (message_id_of(document), definition), group, told)
 
-    def _answers(self, document: etree._Element) -> None:
+    def _return_refusal(self, payment: Payment | None, named: Named) -> tuple[str, str]:
+        """Return why a participant's return is not carried out, as a code and words; both are "" when it is."""
+        if payment is None:
+            return "NARR", "no payment that came in has these references"
+        if named.currency != payment.currency:
+            return "AM03", "the payment is in another currency"
+        if not 0 < named.amount <= payment.amount - payment.returned:
+            return "AM09", "more than is left of the payment"
+        if named.amount > self._books.available(payment.participant, payment.currency):
+            return "AM04", ""
+        return "", ""
+
+    def _answers(self, sender: str, definition: str, document: etree._Element) -> None:
+        # What came in is settled: whatever a participant says of it, the money comes back with his pacs.004 only.
         for named in named_in(document):
-            for payment in self._books.by_uetr(named.uetr):
-                if payment.incoming and named.status:
-                    self._books.update(payment, status=named.status, reason=named.reason)
+            for payment in self._find(sender, named, incoming=True):
+                self._books.note_answer(payment, definition, named.status, named.reason)
 
     def _reports(self, sender: str, document: etree._Element) -> None:
-        for currency in self._configuration.currencies:
-            self._report(sender, currency, INTRADAY)
+        currencies = self._configuration.currencies
+        for wanted in reports_wanted(document):
+            if not wanted.definition.startswith("camt.052"):
+                raise RefusedError(422, "unsupported_message", "ReqdMsgNmId: only camt.052 is given on request")
+            if wanted.owner and not same_bic(wanted.owner, sender):
+                raise RefusedError(422, "rules_violated", "AcctOwnr: the account is another participant's")
+            if wanted.currency and wanted.currency not in currencies:
+                raise RefusedError(422, "rules_violated", "Acct/Ccy: there is no account in this currency")
+            for currency in (wanted.currency,) if wanted.currency else currencies:
+                self._report(sender, currency, INTRADAY)
 
     # What others do, by the control interface.
 
@@ -269,13 +321,13 @@ class Clearing:
                     Payment(
                         participant=participant, message_id=business_id, definition=TRANSFER, instruction_id="",
                         end_to_end_id=incoming.end_to_end_id, transaction_id=business_id, uetr=incoming.uetr,
-                        amount=incoming.amount, currency=incoming.currency, day=self.day, bank=_OTHER_BANK,
+                        amount=incoming.amount, currency=incoming.currency, day=self.day, bank=OTHER_BANK,
                         status="ACSC", incoming=True,
                     )
                 ]
             )  # fmt: skip
             self._books.book(payment, payment.amount, "payment", self.day, self.now_seconds)
-            body = self._writer.transfer(business_id, participant, incoming, _OTHER_BANK, self.day, self.now)
+            body = self._writer.transfer(business_id, participant, incoming, OTHER_BANK, self.day, self.now)
             self._send(participant, business_id, TRANSFER, body)
         return business_id
 
@@ -299,23 +351,27 @@ class Clearing:
 
     # The rest.
 
-    def _find(self, sender: str, named: Named) -> Payment | None:
-        candidates = self._books.by_uetr(named.uetr) if named.uetr else self._books.by_message(named.message_id)
-        for payment in candidates:
-            if payment.participant != sender or payment.incoming:
-                continue
-            if named.message_id and payment.message_id != named.message_id:
-                continue
-            if named.transaction_id and payment.transaction_id != named.transaction_id:
-                continue
-            if named.end_to_end_id and payment.end_to_end_id != named.end_to_end_id:
-                continue
-            return payment
-        return None
+    def _find(self, sender: str, named: Named, *, incoming: bool = False) -> list[Payment]:
+        """Return the payments of a participant that a message names: one, all of a whole message, or none."""
+        if named.uetr:
+            candidates = self._books.by_uetr(named.uetr)
+        elif named.message_id:
+            candidates = self._books.by_message(named.message_id)
+        else:
+            candidates = self._books.by_end_to_end_id(named.end_to_end_id)
+        found = [
+            payment
+            for payment in candidates
+            if payment.participant == sender and payment.incoming is incoming and _fits(payment, named)
+        ]
+        if len(found) > 1 and named.uetr:
+            found = [payment for payment in found if payment.status != "RJCT"]
+        # References of one payment that fit several name none of them.
+        return found if len(found) == 1 or named.is_whole_message else []
 
     def _return(self, payment: Payment, reason: str) -> None:
         self._books.book(payment, payment.amount, "return", self.day, self.now_seconds)
-        after = self._books.update(payment, returned=True)
+        after = self._books.update(payment, returned=payment.amount)
         business_id = self._next_id()
         body = self._writer.payment_return(business_id, after, reason, self.day, self.now)
         self._send(after.participant, business_id, RETURN, body)
@@ -325,11 +381,9 @@ class Clearing:
         body = self._writer.resolution(business_id, to, named.case_id, named, status, reason, self.now)
         self._send(to, business_id, RESOLUTION, body)
 
-    def _tell(
-        self, to: str, message_id: str, definition: str, group: str, payments: Sequence[tuple[Payment, str, str]]
-    ) -> None:
+    def _tell(self, to: str, original: _Original, group: str, told: Sequence[Told]) -> None:
         business_id = self._next_id()
-        body = self._writer.status(business_id, message_id, definition, group, payments, self.now)
+        body = self._writer.status(business_id, *original, group, told, self.now)
         self._send(to, business_id, STATUS, body)
 
     def _report(self, participant: str, currency: str, definition: str) -> None:
@@ -351,10 +405,22 @@ class Clearing:
     def _next_id(self) -> str:
         self._number += 1
         self._books.set("number", str(self._number))
-        return f"CLR{self.now:%Y%m%d}{self._number:010d}"
+        return f"CLR{self._instance}{self._number:012d}"
 
     def _send(self, to: str, business_id: str, definition: str, body: str) -> None:
         self._deliver(to, business_id, definition, self._writer.envelope(to, business_id, definition, body, self.now))
+
+
+def _fits(payment: Payment, named: Named) -> bool:
+    return all(
+        not theirs or theirs == ours
+        for theirs, ours in (
+            (named.message_id, payment.message_id),
+            (named.instruction_id, payment.instruction_id),
+            (named.transaction_id, payment.transaction_id),
+            (named.end_to_end_id, payment.end_to_end_id),
+        )
+    )
 
 
 def _named(payment: Payment, case_id: str) -> Named:
@@ -365,4 +431,5 @@ def _named(payment: Payment, case_id: str) -> Named:
         payment.transaction_id,
         payment.uetr,
         case_id=case_id,
+        definition=payment.definition,
     )

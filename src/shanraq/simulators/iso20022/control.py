@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import uuid
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 
-from shanraq.simulators.iso20022.clearing import UnknownPaymentError
+from shanraq.simulators.iso20022.clearing import OTHER_BANK, UnknownPaymentError
 from shanraq.simulators.iso20022.faults import Fault, FaultKind
 from shanraq.simulators.iso20022.write import Incoming
 from shanraq.simulators.serve import Reply, Request
 from shanraq.standards.iso20022.codes import is_code
+from shanraq.standards.iso20022.identifiers import iban_fault, same_bic
 
 if TYPE_CHECKING:
     from shanraq.simulators.iso20022.simulator import ClearingSimulator
 
+_NO_CONTROLS: Final = r"^[^\x00-\x1f\ufffe\uffff]*$"
 _Count = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
 _Seconds = Annotated[float, msgspec.Meta(ge=0, le=86_400 * 400)]
 
@@ -36,16 +38,22 @@ class _Clock(msgspec.Struct, forbid_unknown_fields=True):
     advance_seconds: _Seconds
 
 
+_Name = Annotated[str, msgspec.Meta(min_length=1, max_length=140, pattern=_NO_CONTROLS)]
+_Account = Annotated[str, msgspec.Meta(min_length=1, max_length=34, pattern="^[A-Za-z0-9]+$")]
+_Reference = Annotated[str, msgspec.Meta(min_length=1, max_length=35, pattern=_NO_CONTROLS)]
+_Remittance = Annotated[str, msgspec.Meta(max_length=140, pattern=_NO_CONTROLS)]
+
+
 class _Credit(msgspec.Struct, forbid_unknown_fields=True):
-    creditor_account: str
-    amount: _Count
+    creditor_account: _Account
+    amount: Annotated[int, msgspec.Meta(ge=1, le=10**14)]
     currency: str = "KZT"
     participant: str = ""
-    creditor: str = "Creditor"
-    debtor: str = "Debtor"
-    debtor_account: str = "KZ306010000000000077"
-    end_to_end_id: str = "NOTPROVIDED"
-    remittance: str = ""
+    creditor: _Name = "Creditor"
+    debtor: _Name = "Debtor"
+    debtor_account: _Account = "KZ306010000000000077"
+    end_to_end_id: _Reference = "NOTPROVIDED"
+    remittance: _Remittance = ""
 
 
 def control(simulator: ClearingSimulator, request: Request, name: str) -> Reply:
@@ -94,6 +102,11 @@ def _credit(simulator: ClearingSimulator, credit: _Credit) -> Reply:
     participant = credit.participant or next(iter(participants))
     if participant not in participants or credit.currency not in simulator.configuration.currencies:
         raise ValueError("participant or currency is not known here")
+    if same_bic(participant, OTHER_BANK):
+        raise ValueError(f"{OTHER_BANK} is the bank that pays")
+    for name, account in (("creditor_account", credit.creditor_account), ("debtor_account", credit.debtor_account)):
+        if account[:2].isalpha() and iban_fault(account) is not None:
+            raise ValueError(f"{name} begins like an IBAN and is none")
     uetr = str(uuid.uuid4())
     incoming = Incoming(
         uetr, credit.end_to_end_id, credit.amount, credit.currency, credit.debtor, credit.debtor_account,
@@ -109,7 +122,7 @@ def _state(simulator: ClearingSimulator) -> dict[str, object]:
         "day": simulator.clearing.day,
         "balances": simulator.books.balances(),
         "payments": simulator.books.counts(),
-        "messages": simulator.books.last_cursor(),
+        "messages": simulator.books.count_sent(),
         "faults": [{"kind": fault.kind, "count": fault.count} for fault in simulator.faults.waiting],
     }
 
@@ -121,7 +134,8 @@ def _payments(simulator: ClearingSimulator, request: Request) -> Reply:
         ("uetr", books.by_uetr), ("end_to_end_id", books.by_end_to_end_id), ("message_id", books.by_message),
     ):  # fmt: skip
         if name in query:
-            return _json({"payments": [msgspec.to_builtins(one) for one in find(query[name][0])]})
+            found = find(query[name][0])
+            return _json({"payments": [msgspec.to_builtins(one) | {"answers": books.answers(one)} for one in found]})
     raise ValueError("ask for uetr, end_to_end_id or message_id")
 
 

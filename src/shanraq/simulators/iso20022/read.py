@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Final
 
 from lxml import etree
 
 from shanraq.simulators.iso20022.books import Payment
+from shanraq.simulators.iso20022.refusals import RefusedError
+from shanraq.standards.iso20022.amounts import SCALE, exact
 from shanraq.standards.iso20022.codes import minor_units
 from shanraq.standards.iso20022.paths import local_name
-
-
-class UnreadableAmountError(ValueError):
-    """An amount has more decimals than its currency, or a currency that is not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +27,23 @@ class Named:
     status: str = ""
     reason: str = ""
     case_id: str = ""
+    definition: str = ""
+    amount: int = 0
+    currency: str = ""
+
+    @property
+    def is_whole_message(self) -> bool:
+        """Tell whether nothing but a message is named."""
+        return not (self.instruction_id or self.end_to_end_id or self.transaction_id or self.uetr)
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A report that a camt.060 asks for: its definition, whose account (BIC), in which currency; "" where it does not say."""
+
+    definition: str
+    owner: str
+    currency: str
 
 
 def message_id_of(document: etree._Element) -> str:
@@ -41,7 +57,7 @@ def message_id_of(document: etree._Element) -> str:
 
 
 def payments_of(document: etree._Element, definition: str, participant: str, day: str) -> list[Payment]:
-    """Return the payments of a pacs.008 or pacs.009, in their order. Raises UnreadableAmountError."""
+    """Return the payments of a pacs.008 or pacs.009, in their order. Raises RefusedError."""
     body = _first(document)
     message_id = message_id_of(document)
     found = []
@@ -65,38 +81,71 @@ def payments_of(document: etree._Element, definition: str, participant: str, day
 
 
 def named_in(document: etree._Element) -> Iterator[Named]:
-    """Yield the payments that a pacs.028, pacs.002, pacs.004, camt.056 or camt.029 names."""
+    """Yield the payments, or whole messages, that a pacs.028, pacs.002, pacs.004, camt.056 or camt.029 names.
+
+    Raises RefusedError.
+    """
     body = _first(document)
-    group = child(body, "OrgnlGrpInf")
-    default = "" if group is None else text(group, "OrgnlMsgId")
+    case = _case(body)
     for holder in (body, *children(body, "Undrlyg"), *children(body, "CxlDtls")):
-        for name in ("TxInf", "TxInfAndSts"):
-            for transaction in children(holder, name):
-                own = child(transaction, "OrgnlGrpInf")
-                case = child(transaction, "Case")
-                reason = transaction.findtext("{*}RtrRsnInf/{*}Rsn/{*}Cd") or transaction.findtext(
-                    "{*}CxlRsnInf/{*}Rsn/{*}Cd"
-                )
-                yield Named(
-                    message_id=default if own is None else text(own, "OrgnlMsgId"),
-                    instruction_id=text(transaction, "OrgnlInstrId"),
-                    end_to_end_id=text(transaction, "OrgnlEndToEndId"),
-                    transaction_id=text(transaction, "OrgnlTxId"),
-                    uetr=text(transaction, "OrgnlUETR"),
-                    status=text(transaction, "TxSts") or text(transaction, "TxCxlSts"),
-                    reason=reason or "",
-                    case_id="" if case is None else text(case, "Id"),
-                )
+        group = next((each for name in _GROUPS for each in children(holder, name)), None)
+        default = "" if group is None else text(group, "OrgnlMsgId")
+        definition = "" if group is None else text(group, "OrgnlMsgNmId")
+        transactions = [each for name in ("TxInf", "TxInfAndSts") for each in children(holder, name)]
+        for transaction in transactions:
+            own = child(transaction, "OrgnlGrpInf")
+            original = (default, definition) if own is None else (text(own, "OrgnlMsgId"), text(own, "OrgnlMsgNmId"))
+            yield _named(transaction, *original, case)
+        for whole in () if transactions else (each for name in _GROUPS for each in children(holder, name)):
+            yield _named(whole, text(whole, "OrgnlMsgId"), text(whole, "OrgnlMsgNmId"), case)
+
+
+def _named(element: etree._Element, message_id: str, definition: str, case: str) -> Named:
+    amount = child(element, "RtrdIntrBkSttlmAmt")
+    currency = "" if amount is None else amount.get("Ccy") or ""
+    reasons = (element.findtext(f"{{*}}{name}/{{*}}Rsn/{{*}}Cd") for name in _REASONS)
+    return Named(
+        message_id=message_id,
+        instruction_id=text(element, "OrgnlInstrId"),
+        end_to_end_id=text(element, "OrgnlEndToEndId"),
+        transaction_id=text(element, "OrgnlTxId"),
+        uetr=text(element, "OrgnlUETR"),
+        status=text(element, "TxSts") or text(element, "TxCxlSts") or text(element, "GrpSts"),
+        reason=next((reason.strip() for reason in reasons if reason), ""),
+        case_id=_case(element) or case,
+        definition=definition,
+        amount=0 if amount is None else minor(value(amount), currency),
+        currency=currency,
+    )
+
+
+def _case(element: etree._Element) -> str:
+    found = child(element, "Case")
+    return "" if found is None else text(found, "Id")
+
+
+_GROUPS: Final = ("OrgnlGrpInf", "OrgnlGrpInfAndSts", "OrgnlGrpInfAndCxl")
+_REASONS: Final = ("RtrRsnInf", "CxlRsnInf", "StsRsnInf", "CxlStsRsnInf")
+
+
+def reports_wanted(document: etree._Element) -> list[Wanted]:
+    """Return the reports that a camt.060 asks for."""
+    return [
+        Wanted(
+            text(request, "ReqdMsgNmId"),
+            (request.findtext("{*}AcctOwnr/{*}Agt/{*}FinInstnId/{*}BICFI") or "").strip(),
+            (request.findtext("{*}Acct/{*}Ccy") or "").strip(),
+        )
+        for request in children(_first(document), "RptgReq")
+    ]
 
 
 def minor(decimal: str, currency: str) -> int:
-    """Return an amount in minor units of its currency, exactly. Raises UnreadableAmountError."""
-    exponent = minor_units(currency)
-    whole, _, fraction = decimal.partition(".")
-    fraction = fraction.rstrip("0")
-    if exponent is None or len(fraction) > exponent or not (whole + fraction).isdigit() or not decimal.isascii():
-        raise UnreadableAmountError(f"{decimal} {currency}")
-    return int(whole + fraction.ljust(exponent, "0"))
+    """Return an amount in minor units of its currency, exactly. Raises RefusedError."""
+    exponent, number = minor_units(currency), exact(decimal)
+    if exponent is None or number is None or number * 10**exponent % SCALE:
+        raise RefusedError(422, "rules_violated", f"an amount that {currency} does not have")
+    return int(number * 10**exponent // SCALE)
 
 
 def child(element: etree._Element, name: str) -> etree._Element | None:

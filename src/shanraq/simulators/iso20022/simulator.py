@@ -4,33 +4,35 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-import zlib
-from datetime import UTC, datetime, timedelta
+from collections.abc import Awaitable, Callable
+from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, ParamSpec, Self, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
 import msgspec
+import structlog
 
 from shanraq.simulators.iso20022.books import Books
-from shanraq.simulators.iso20022.clearing import TAKEN, Clearing
+from shanraq.simulators.iso20022.clearing import Clearing
 from shanraq.simulators.iso20022.configuration import ClearingConfiguration
 from shanraq.simulators.iso20022.control import control
 from shanraq.simulators.iso20022.credentials import ClearingCredentials
 from shanraq.simulators.iso20022.faults import FaultKind, Faults
+from shanraq.simulators.iso20022.intake import Intake
+from shanraq.simulators.iso20022.refusals import RefusedError, problem
 from shanraq.simulators.serve import Answer, HttpServer, Reply, Request
-from shanraq.standards.iso20022 import Iso20022Error, Severity, check_rules, cut_out, validate_schema
-from shanraq.standards.iso20022.identifiers import same_bic
-from shanraq.standards.iso20022.paths import namespace_of
-from shanraq.standards.iso20022.signatures import SHANRAQ, SignatureError, Verified, sign, verify
-from shanraq.standards.iso20022.signatures.algorithms import digest
-from shanraq.standards.iso20022.signatures.body import canonicalize
-from shanraq.standards.iso20022.signatures.errors import UnsafeMessageError
+from shanraq.standards.iso20022.signatures import SHANRAQ, sign
 
+log = structlog.get_logger(__name__)
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
 _TICK_SECONDS: Final = 0.1
+_PAUSE_SECONDS: Final = 1.0
 _WAIT_LIMIT_SECONDS: Final = 25.0
 _LIMIT: Final = 500
-_SIGNATURE_AGE: Final = timedelta(days=2)
+_ANSWER_BYTES: Final = 16 * 1024 * 1024
 
 
 class ClearingSimulator:
@@ -43,12 +45,17 @@ class ClearingSimulator:
         self.books = Books(self.configuration.database, self.configuration.opening_balance)
         self.clearing = Clearing(self.configuration, self.books, self._deliver)
         self._signer = credentials.clearing.signer
-        self._trust = credentials.trust_of_clearing()
+        self._intake = Intake(credentials, self.configuration.message_limit_bytes)
         self._tokens = {member.token: member.bic for member in credentials.participants.values()}
-        self._late: list[tuple[str, str, str, bytes]] = []
         self._lock = asyncio.Lock()
         self._posted = asyncio.Event()
-        self._server = HttpServer(self._answer, body_limit_bytes=self.configuration.message_limit_bytes)
+        self._working: set[asyncio.Task[Any]] = set()
+        limit = self.configuration.message_limit_bytes
+        self._server = HttpServer(
+            self._answer,
+            body_limit_bytes=limit,
+            too_large=problem(413, "too_large", f"a message has at most {limit} bytes"),
+        )
         self._ticker: asyncio.Task[None] | None = None
         self.base_url = ""
 
@@ -70,11 +77,17 @@ class ClearingSimulator:
             await asyncio.wait([self._ticker])
             self._ticker = None
         await self._server.stop()
-        async with self._lock:
-            self.books.close()
+        while self._working:
+            await asyncio.wait(self._working)
+        self.books.close()
 
     async def __aenter__(self) -> Self:
-        await self.start()
+        try:
+            await self.start()
+        except BaseException:
+            # Nobody else could have the books while they are open.
+            await self.stop()
+            raise
         return self
 
     async def __aexit__(
@@ -84,16 +97,32 @@ class ClearingSimulator:
 
     async def carry_on(self) -> int:
         """Do what is due by the clock now."""
-        async with self._lock:
-            done = await asyncio.to_thread(self.clearing.carry_on)
+        done = await self._alone(self.clearing.carry_on)
         self._wake()
         return done
+
+    async def _alone(self, work: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
+        """Do one thing with the books at a time, in a thread: to the end, even if nobody waits for it any more."""
+
+        async def do() -> _T:
+            async with self._lock:
+                return await asyncio.to_thread(work, *args, **kwargs)
+
+        task = asyncio.create_task(do())
+        self._working.add(task)
+        task.add_done_callback(self._working.discard)
+        return await asyncio.shield(task)
 
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(_TICK_SECONDS)
-            while await self.carry_on():
-                pass
+            try:
+                while await self.carry_on():
+                    pass
+            except Exception as error:
+                # A full disk, say: what is due stays due.
+                _log_place("clearing_simulator.due_failed", error)
+                await asyncio.sleep(_PAUSE_SECONDS)
 
     def _wake(self) -> None:
         self._posted.set()
@@ -104,19 +133,19 @@ class ClearingSimulator:
     def _answer(self, request: Request) -> Answer:
         path = urlsplit(request.target).path
         if path.startswith("/control/"):
-            return Answer(None, later=self._control(request, path.removeprefix("/control/")))
+            return Answer(None, later=_surely(self._control(request, path.removeprefix("/control/"))))
         participant = self._participant(request)
         if path != "/v1/messages":
-            return Answer(_problem(404, "not_found", "there is /v1/messages"))
+            return Answer(problem(404, "not_found", "there is /v1/messages"))
         if participant is None:
-            return Answer(_problem(401, "unauthorized", "show the token of a participant: Authorization: Bearer"))
+            return Answer(problem(401, "unauthorized", "show the token of a participant: Authorization: Bearer"))
         match request.method:
             case "POST":
-                return Answer(None, later=self._take(participant, request))
+                return Answer(None, later=_surely(self._take(participant, request)))
             case "GET":
-                return Answer(None, later=self._mailbox(participant, request))
+                return Answer(None, later=_surely(self._mailbox(participant, request)))
             case _:
-                return Answer(_problem(405, "method_not_allowed", "GET and POST"))
+                return Answer(problem(405, "method_not_allowed", "GET and POST"))
 
     def _participant(self, request: Request) -> str | None:
         shown = request.headers.get("authorization", "").removeprefix("Bearer ")
@@ -128,9 +157,8 @@ class ClearingSimulator:
     async def _control(self, request: Request, name: str) -> Reply | None:
         shown = request.headers.get("authorization", "").removeprefix("Bearer ")
         if not hmac.compare_digest(self.configuration.control_token.encode(), shown.encode()):
-            return _problem(401, "unauthorized", "show the control token: Authorization: Bearer")
-        async with self._lock:
-            reply = await asyncio.to_thread(control, self, request, name)
+            return problem(401, "unauthorized", "show the control token: Authorization: Bearer")
+        reply = await self._alone(control, self, request, name)
         self._wake()
         return reply
 
@@ -140,7 +168,7 @@ class ClearingSimulator:
             if fault.kind is FaultKind.LOSE_REQUEST:
                 return None
             if fault.kind is FaultKind.STATUS_503:
-                return _problem(503, "unavailable", "a fault was asked for")
+                return problem(503, "unavailable", "a fault was asked for")
             if fault.kind is FaultKind.SLOW:
                 await asyncio.sleep(fault.seconds)
         reply = await self._take_message(participant, request)
@@ -148,64 +176,19 @@ class ClearingSimulator:
 
     async def _take_message(self, participant: str, request: Request) -> Reply:
         try:
-            content = self._content(request)
-        except OverflowError:
-            return _problem(413, "too_large", f"more than {self.configuration.message_limit_bytes} bytes")
-        except zlib.error:
-            return _problem(400, "malformed", "the body is not gzip")
-        try:
-            verified = await asyncio.to_thread(
-                verify, content, trust=self._trust, profile=SHANRAQ, as_of=datetime.now(UTC)
+            message = await asyncio.to_thread(self._intake.read, participant, request)
+            fresh = await self._alone(
+                self.clearing.take,
+                participant,
+                message.business_id,
+                message.definition,
+                message.digest,
+                message.document,
             )
-        except UnsafeMessageError as error:
-            return _problem(400, "malformed", f"{error.code}: {error.message}")
-        except SignatureError as error:
-            return _problem(403, "signature_refused", f"{error.code}: {error.message}")
-        return await self._take_verified(participant, verified)
-
-    def _content(self, request: Request) -> bytes:
-        if request.headers.get("content-encoding", "identity") != "gzip":
-            return request.body
-        inflating = zlib.decompressobj(wbits=31)
-        content = inflating.decompress(request.body, self.configuration.message_limit_bytes + 1)
-        if len(content) > self.configuration.message_limit_bytes:
-            raise OverflowError
-        if not inflating.eof:
-            raise zlib.error("the end is missing")
-        return content
-
-    async def _take_verified(self, participant: str, verified: Verified) -> Reply:
-        fields = verified.fields
-        if not same_bic(fields.from_bic, participant):
-            return _problem(
-                403, "sender_not_participant", f"the token is of {participant}, the message of {fields.from_bic}"
-            )
-        document = cut_out(verified.document)
-        definition = namespace_of(document).rpartition(":")[2]
-        if definition[:8] not in TAKEN:
-            return _problem(422, "unsupported_message", f"{definition} is not taken here")
-        findings = await asyncio.to_thread(_findings, document, verified)
-        if findings is None:
-            return _problem(422, "unsupported_message", f"{definition} is not known here")
-        if findings:
-            code = "schema_invalid" if findings[0]["layer"] == "xsd" else "rules_violated"
-            return _problem(422, code, str(findings[0]["message"]), findings)
-        canonical = await asyncio.to_thread(canonicalize, document, SHANRAQ.form)
-        async with self._lock:
-            try:
-                fresh = await asyncio.to_thread(
-                    self.clearing.take,
-                    participant,
-                    verified.business_message_id,
-                    definition,
-                    digest(canonical),
-                    document,
-                )
-            except ValueError as error:
-                return _problem(409, "duplicate_message_id", str(error))
+        except RefusedError as refusal:
+            return refusal.reply()
         self._wake()
-        body = {"business_message_id": verified.business_message_id, "duplicate": not fresh}
-        return Reply(202, msgspec.json.encode(body))
+        return Reply(202, msgspec.json.encode({"business_message_id": message.business_id, "duplicate": not fresh}))
 
     async def _mailbox(self, participant: str, request: Request) -> Reply | None:
         query = parse_qs(urlsplit(request.target).query)
@@ -214,14 +197,13 @@ class ClearingSimulator:
             limit = int(query.get("limit", ["100"])[0])
             wait = min(float(query.get("wait", ["0"])[0]), _WAIT_LIMIT_SECONDS)
         except ValueError:
-            return _problem(400, "malformed", "after, limit and wait are numbers")
+            return problem(400, "malformed", "after, limit and wait are numbers")
         if not 1 <= limit <= _LIMIT or after < 0 or not wait >= 0:
-            return _problem(400, "malformed", f"limit is 1 to {_LIMIT}, after and wait not negative")
+            return problem(400, "malformed", f"limit is 1 to {_LIMIT}, after and wait not negative")
         until = asyncio.get_running_loop().time() + wait
         while True:
             posted = self._posted
-            async with self._lock:
-                letters = await asyncio.to_thread(self.books.letters, participant, after, limit)
+            letters = await self._alone(self.books.letters, participant, after, limit, _ANSWER_BYTES)
             left = until - asyncio.get_running_loop().time()
             if letters or left <= 0:
                 break
@@ -247,35 +229,31 @@ class ClearingSimulator:
         signed = sign(envelope, signer=self._signer, profile=SHANRAQ)
         fault = self.faults.take(of_requests=False)
         if fault is not None and fault.kind is FaultKind.REORDER:
-            self._late.append((to, business_id, definition, signed))
+            until = self.clearing.now_seconds + fault.seconds
+            self.books.hold_back(to, business_id, definition, signed, until)
             return
         if fault is not None and fault.kind is FaultKind.BAD_SIGNATURE:
             self.books.post(to, business_id, definition, signed.replace(b"<CreDtTm>2", b"<CreDtTm>1", 1))
         self.books.post(to, business_id, definition, signed)
         if fault is not None and fault.kind is FaultKind.DUPLICATE_DELIVERY:
             self.books.post(to, business_id, definition, signed)
-        late, self._late = self._late, []
-        for letter in late:
-            self.books.post(*letter)
+        self.books.release(to)
 
 
-def _findings(document: Any, verified: Verified) -> list[dict[str, object]] | None:
-    """Return the errors of a message, None when its definition is not known."""
+async def _surely(making: Awaitable[Reply | None]) -> Reply | None:
+    """Return the reply, or 500 for a mistake of ours: nothing of the request was done, and it may be repeated."""
     try:
-        found = validate_schema(document)
-    except Iso20022Error:
-        return None
-    if not found:
-        report = check_rules(document, header=verified.header, as_of=datetime.now(UTC))
-        found = [finding for finding in report if finding.severity is Severity.ERROR]
-    return [
-        {"code": one.code, "layer": one.layer.value, "path": one.path, "message": one.message, "reason": one.reason}
-        for one in found[:20]
-    ]
+        return await making
+    except Exception as error:
+        _log_place("clearing_simulator.failed", error)
+        return problem(500, "failed", "the simulator made a mistake; send it again")
 
 
-def _problem(status: int, code: str, detail: str, findings: list[dict[str, object]] | None = None) -> Reply:
-    body: dict[str, object] = {"code": code, "title": code.replace("_", " "), "status": status, "detail": detail}
-    if findings:
-        body["findings"] = findings
-    return Reply(status, msgspec.json.encode(body), "application/problem+json")
+def _log_place(event: str, error: Exception) -> None:
+    # Its text may show values of a message, so only the place of the mistake is told.
+    place = error.__traceback__
+    assert place is not None, "it was raised"
+    while place.tb_next is not None:
+        place = place.tb_next
+    file = Path(place.tb_frame.f_code.co_filename).name
+    log.error(event, error=type(error).__name__, file=file, line=place.tb_lineno)

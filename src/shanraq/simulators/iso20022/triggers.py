@@ -6,8 +6,15 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from shanraq.standards.iso20022.codes import is_code
+
 _PREFIX: Final = "SIM-"
-_DEFAULT_REASONS: Final = {"RJCT": "MS03", "RTRN": "AC04", "RCLL-RJCR": "CUST"}
+_REASONS: Final = {
+    "RJCT": ("ExternalStatusReason1Code", "MS03"),
+    "RTRN": ("ExternalReturnReason1Code", "AC04"),
+    "RCLL-RJCR": ("ExternalPaymentCancellationRejection1Code", "CUST"),
+}
+"""The code set of a word's reason, and the reason without one."""
 
 
 class Word(StrEnum):
@@ -49,6 +56,13 @@ class Trigger:
         first = rest[0] if rest else ""
         if word == "RCLL":
             answer = first if first in ("ACCR", "RJCR", "PDCR") else "ACCR"
-            reason = rest[1] if answer == "RJCR" and len(rest) > 1 else _DEFAULT_REASONS["RCLL-RJCR"]
-            return cls(Word.RCLL, reason, answer)
-        return cls(Word(word), first or _DEFAULT_REASONS.get(word, ""))
+            return cls(Word.RCLL, _reason("RCLL-RJCR", rest[1] if len(rest) > 1 else ""), answer)
+        return cls(Word(word), _reason(word, first))
+
+
+def _reason(word: str, given: str) -> str:
+    # What follows may also be the partner's own: a code that is none would make the message invalid.
+    if word not in _REASONS:
+        return ""
+    code_set, usual = _REASONS[word]
+    return given if is_code(code_set, given) else usual

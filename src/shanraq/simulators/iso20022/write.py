@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, NamedTuple
 from xml.sax.saxutils import escape
 
 from shanraq.simulators.iso20022.books import Entry, Payment
@@ -38,6 +38,15 @@ class Incoming:
     remittance: str = ""
 
 
+class Told(NamedTuple):
+    """What a status report says of a payment: a status, a reason and words, "" where there are none."""
+
+    payment: Payment | Named
+    status: str
+    reason: str = ""
+    words: str = ""
+
+
 @dataclass(frozen=True)
 class Writer:
     """Writes for the clearing system; `business_id` gives each message its identifier."""
@@ -60,11 +69,11 @@ class Writer:
         original_id: str,
         original: str,
         group: str,
-        payments: Iterable[tuple[Payment, str, str]],
+        told: Iterable[Told],
         now: datetime,
     ) -> str:
-        """Write the body of a pacs.002.001.10 about payments of one message: (payment, status, reason)."""
-        listed = "".join([_status(payment, status, reason) for payment, status, reason in payments])
+        """Write the body of a pacs.002.001.10 about payments of one message."""
+        listed = "".join([_status(one) for one in told])
         summed = f"<GrpSts>{group}</GrpSts>" if group else ""
         return (
             f"<FIToFIPmtStsRpt><GrpHdr><MsgId>{business_id}</MsgId><CreDtTm>{moment(now)}</CreDtTm></GrpHdr>"
@@ -75,7 +84,7 @@ class Writer:
     def unknown(self, business_id: str, named: Sequence[Named], now: datetime) -> str:
         """Write the body of a pacs.002.001.10 that says that nothing is known of payments."""
         listed = "".join(
-            f"<TxInfAndSts>{_original_group(one.message_id, TRANSFER)}"
+            f"<TxInfAndSts>{_original_group(one.message_id, one.definition or TRANSFER)}"
             f"{_ids(one.instruction_id, one.end_to_end_id, one.transaction_id, one.uetr)}"
             "<TxSts>RJCT</TxSts><StsRsnInf><Rsn><Cd>NARR</Cd></Rsn><AddtlInf>no such transaction was received</AddtlInf>"
             "</StsRsnInf></TxInfAndSts>"
@@ -109,7 +118,7 @@ class Writer:
         return (
             f"<RsltnOfInvstgtn><Assgnmt><Id>{business_id}</Id><Assgnr>{ours}</Assgnr><Assgne>{theirs}</Assgne>"
             f"<CreDtTm>{moment(now)}</CreDtTm></Assgnmt>{case}<Sts><Conf>{_CONFIRMATIONS[status]}</Conf></Sts>"
-            f"<CxlDtls><TxInfAndSts>{_original_group(named.message_id, TRANSFER)}"
+            f"<CxlDtls><TxInfAndSts>{_original_group(named.message_id, named.definition or TRANSFER)}"
             f"{_ids(named.instruction_id, named.end_to_end_id, named.transaction_id, named.uetr)}"
             f"<TxCxlSts>{status}</TxCxlSts>{why}</TxInfAndSts></CxlDtls></RsltnOfInvstgtn>"
         )
@@ -190,12 +199,13 @@ def decimal(amount: int, currency: str) -> str:
     return f"{digits[:-exponent]}.{digits[-exponent:]}" if exponent else digits
 
 
-def _status(payment: Payment, status: str, reason: str) -> str:
-    why = f"<StsRsnInf><Rsn><Cd>{reason}</Cd></Rsn></StsRsnInf>" if reason else ""
-    return f"<TxInfAndSts>{_ids_of(payment)}<TxSts>{status}</TxSts>{why}</TxInfAndSts>"
+def _status(told: Told) -> str:
+    words = f"<AddtlInf>{told.words}</AddtlInf>" if told.words else ""
+    why = f"<StsRsnInf><Rsn><Cd>{told.reason}</Cd></Rsn>{words}</StsRsnInf>" if told.reason else ""
+    return f"<TxInfAndSts>{_ids_of(told.payment)}<TxSts>{told.status}</TxSts>{why}</TxInfAndSts>"
 
 
-def _ids_of(payment: Payment) -> str:
+def _ids_of(payment: Payment | Named) -> str:
     return _ids(payment.instruction_id, payment.end_to_end_id, payment.transaction_id, payment.uetr)
 
 
@@ -212,7 +222,8 @@ def _ids(instruction_id: str, end_to_end_id: str, transaction_id: str, uetr: str
 def _original_group(message_id: str, definition: str) -> str:
     if not message_id:
         return ""
-    return f"<OrgnlGrpInf><OrgnlMsgId>{escape(message_id)}</OrgnlMsgId><OrgnlMsgNmId>{definition}</OrgnlMsgNmId></OrgnlGrpInf>"
+    original = f"<OrgnlMsgId>{escape(message_id)}</OrgnlMsgId><OrgnlMsgNmId>{escape(definition)}</OrgnlMsgNmId>"
+    return f"<OrgnlGrpInf>{original}</OrgnlGrpInf>"
 
 
 def _settlement(system: str) -> str:
