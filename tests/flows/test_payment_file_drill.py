@@ -143,10 +143,12 @@ def order_file(seed: random.Random, payer: str, payees: list[str]) -> tuple[byte
             name, fate = f"SIM-PDNG-{number}", Expected(amount, "ACSC")
         elif draw < 0.95:
             name, fate = f"SIM-LOST-{number}", Expected(amount, "ACSC")
-        elif draw < 0.97:
+        elif draw < 0.955:
             account, fate = account[:-1] + ("1" if account[-1] == "0" else "0"), Expected(amount, "RJCT", reason="AC03")
-        else:
+        elif draw < 0.97:
             agent, fate = "UNKNKZKX", Expected(amount, "RJCT", reason="RC04")
+        else:
+            agent, fate = "", Expected(amount, "ACSC")
         expected[name] = fate
         bank = f"<CdtrAgt><FinInstnId><BICFI>{agent}</BICFI></FinInstnId></CdtrAgt>" if agent else ""
         blocks[number * BLOCKS // TRANSACTIONS].append(
