@@ -200,6 +200,9 @@ def _nodes(of: etree._Element | etree._ElementTree, expression: str) -> list[etr
 
 
 def _splits_text(node: etree._Element, parent: etree._Element) -> bool:
+    """Tell whether a comment stands in a value; text beside elements is none, and refused by every schema."""
+    if next(parent.iterchildren("*"), None) is not None:
+        return False
     before = node.getprevious()
     texts = (parent.text if before is None else before.tail), node.tail
     return any(text and not text.isspace() for text in texts)
