@@ -21,7 +21,6 @@ _CHARACTER: Final = r"[^<&>\x00-\x1f]"
 _TOKEN: Final = re.compile(r'<(/?)([A-Za-z0-9]+)(?: Ccy="([A-Z]*)")?>|([^<&>\x00-\x08\x0b\x0c\x0e-\x1f]+)')
 _BLANKS: Final = " \t\r\n"
 _GAP: Final = r"[ \t\r\n]*+"
-# The match of a form lets these through and XML 1.0 does not: where there is one, nothing may be gone past.
 NO_CHARACTERS: Final = ("\ufffe", "\uffff")
 """What the match of a form lets through and XML 1.0 does not: where there is one, nothing may be gone past."""
 _DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
