@@ -116,6 +116,7 @@ def test_other_bytes_than_the_declared_ones_are_found_far_inside() -> None:
 
     findings_are_same(data[:middle] + b"\xff" + data[middle:])
     findings_are_same(b'<?xml version="1.0" encoding="us-ascii"?>' + data[:middle] + "Ж".encode() + data[middle:])
+    findings_are_same(data[:middle] + "\uffff".encode() + data[middle:])
     findings_are_same(data[:-1000])
     findings_are_same(data[: middle + 300] + "Ж".encode()[:1])
 

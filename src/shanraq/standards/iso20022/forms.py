@@ -21,7 +21,8 @@ _CHARACTER: Final = r"[^<&>\x00-\x1f]"
 _TOKEN: Final = re.compile(r'<(/?)([A-Za-z0-9]+)(?: Ccy="([A-Z]*)")?>|([^<&>\x00-\x08\x0b\x0c\x0e-\x1f]+)')
 _BLANKS: Final = " \t\r\n"
 _GAP: Final = r"[ \t\r\n]*+"
-_NO_CHARACTERS: Final = ("\ufffe", "\uffff")
+NO_CHARACTERS: Final = ("\ufffe", "\uffff")
+"""What the match of a form lets through and XML 1.0 does not: where there is one, nothing may be gone past."""
 _DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
 _MOMENT: Final = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?(Z|[+-](0[0-9]|1[0-3]):[0-5][0-9])?", re.ASCII
@@ -145,7 +146,7 @@ def _skeleton(text: str) -> list[tuple[str, str, str | None, str]] | None:
         if is_end and currency is not None:
             return None
         tokens.append((is_end or "", name or "", currency, between or ""))
-    if end != len(text) or any(each in text for each in _NO_CHARACTERS):
+    if end != len(text) or any(each in text for each in NO_CHARACTERS):
         return None
     return tokens if tokens and tokens[0][1] and tokens[-1][0] else None
 

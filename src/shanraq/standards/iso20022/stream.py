@@ -16,6 +16,7 @@ from typing import Any, BinaryIO, Final, Protocol, cast
 from lxml import etree
 
 from shanraq.standards.iso20022.errors import Iso20022Error, Layer
+from shanraq.standards.iso20022.forms import NO_CHARACTERS
 from shanraq.standards.iso20022.identify import NAMESPACE_PREFIX, check_identity, cut_out, identify
 from shanraq.standards.iso20022.library import Library, library
 from shanraq.standards.iso20022.parse import (
@@ -202,12 +203,18 @@ class _Feed:
             self._give(chunk)
             return
         try:
-            text = self._text + self._decoder.decode(chunk)
+            decoded = self._decoder.decode(chunk)
         except UnicodeDecodeError:
             # The parser says what is wrong.
             self.end()
             self._runs = None
             self._give(chunk)
+            return
+        text = self._text + decoded
+        if any(character in decoded for character in NO_CHARACTERS):
+            self._text = text
+            self.end()
+            self._runs = None
             return
         position = self._read(text, self._runs)
         if self._runs.is_open and len(text) - position <= _HELD_CHARACTERS:
