@@ -24,6 +24,7 @@ from shanraq.standards.iso20022.definition import (
     Row,
     SimpleType,
 )
+from shanraq.standards.iso20022.draft import Node, Supplied, supply
 from shanraq.standards.iso20022.errors import DefinitionError, Finding, Iso20022Error, Layer, Severity
 from shanraq.standards.iso20022.identify import (
     Header,
@@ -51,11 +52,11 @@ __all__ = [
     "Amount", "AnyElement", "Attribute", "Checked", "Choice", "ComplexType", "Context", "ConversionError",
     "Converted", "Definition", "DefinitionError", "EarlierMessage", "EarlierTransaction", "Element", "Finding",
     "Header", "Identity", "Iso20022Error", "Layer", "LayerCheck", "Library", "Limits", "MemoryStore", "MessageId",
-    "Outcome", "Part", "PartRules", "Profile", "Report", "Row", "Rule", "RuleCheck", "Severity", "SimpleType",
-    "Store", "Trace", "UnknownProfileError", "View", "all_rules", "canonical", "check_identity", "check_lexical",
+    "Node", "Outcome", "Part", "PartRules", "Profile", "Report", "Row", "Rule", "RuleCheck", "Severity", "SimpleType",
+    "Store", "Supplied", "Trace", "UnknownProfileError", "View", "all_rules", "canonical", "check_identity", "check_lexical",
     "check_rules", "convert", "cut_out", "definition", "from_json", "from_plain", "identify", "library",
     "load_profile", "parse", "path_of", "profile_names", "read_schema", "record", "register_layer",
-    "register_part_rules", "rule_layer", "to_json", "to_plain", "validate", "validate_schema", "validate_stream",
+    "register_part_rules", "rule_layer", "supply", "to_json", "to_plain", "validate", "validate_schema", "validate_stream",
     "view",
 ]  # fmt: skip
 
