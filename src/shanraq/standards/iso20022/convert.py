@@ -24,7 +24,7 @@ from lxml import etree
 
 from shanraq.standards.iso20022.check import validate_schema
 from shanraq.standards.iso20022.definition import Choice, ComplexType, Definition, Element, SimpleType
-from shanraq.standards.iso20022.draft import Node, Supplied
+from shanraq.standards.iso20022.draft import Node, Supplied, missing_in
 from shanraq.standards.iso20022.draft import supply as supply_missing
 from shanraq.standards.iso20022.errors import Iso20022Error
 from shanraq.standards.iso20022.identify import MessageId, cut_out
@@ -465,7 +465,7 @@ def _prune(node: _Node) -> str:
     for choice in [Choice(kind.elements)] if kind.choice else [p for p in kind.particles if isinstance(p, Choice)]:
         _choose(node, {each.name for each in choice.elements})
     node.hollow = had and all(child.hollow for child in node.children)
-    missing = _missing(node, kind, lacking)
+    missing = missing_in(node, lacking)
     return f"{node.name}/{missing}" if missing else ""
 
 
@@ -475,28 +475,3 @@ def _choose(node: _Node, names: set[str]) -> None:
     for child in [each for each in node.children if each.name in names and each.name != chosen]:
         child.drop("one_of")
         node.children.remove(child)
-
-
-def _missing(node: _Node, kind: ComplexType, lacking: dict[str, str]) -> str:
-    present = Counter(child.name for child in node.children)
-    if kind.choice:
-        return "" if _satisfied(kind.elements, present) else _first(kind.elements, lacking)
-    for particle in kind.particles:
-        if isinstance(particle, Choice):
-            if not _satisfied(particle.elements, present):
-                return _first(particle.elements, lacking)
-        elif isinstance(particle, Element) and present[particle.name] < particle.min_occurs:
-            return lacking.get(particle.name, particle.name)
-    return ""
-
-
-def _satisfied(branches: tuple[Element, ...], present: Counter[str]) -> bool:
-    return any(present[each.name] >= max(each.min_occurs, 1) for each in branches) or any(
-        each.min_occurs == 0 for each in branches
-    )
-
-
-def _first(branches: tuple[Element, ...], lacking: dict[str, str]) -> str:
-    """Return the branch that was tried and is not whole, else all there are."""
-    tried = next((lacking[each.name] for each in branches if each.name in lacking), "")
-    return tried or "|".join(each.name for each in branches)

@@ -5,11 +5,12 @@ Also where a caller's own values go that a message must have and its source does
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Final, Self, TypeVar
 
-from shanraq.standards.iso20022.definition import ComplexType, Definition, Element, SimpleType, value_type
+from shanraq.standards.iso20022.definition import Choice, ComplexType, Definition, Element, SimpleType, value_type
 from shanraq.standards.iso20022.errors import Iso20022Error
 
 _ATTRIBUTE: Final = "@"
@@ -75,6 +76,44 @@ def supply(root: N, definition: Definition, given: Mapping[str, str]) -> list[tu
                 node.text = text
                 found.append((node, ""))
     return found
+
+
+def is_value(definition: Definition, key: str) -> bool:
+    """Tell whether a key of `supply` is a value of a message."""
+    path, _, attribute = key.strip("/").partition(f"/{_ATTRIBUTE}")
+    return next(_ways(definition.root, tuple(path.split("/")), attribute), None) is not None
+
+
+def missing_in(node: Node, lacking: Mapping[str, str]) -> str:
+    """Return what a node with children in it lacks of the children it must have, "" when nothing.
+
+    `lacking` are the paths of what those lack that were tried and are not whole, by name.
+    """
+    kind = node.element.type
+    if isinstance(kind, SimpleType):
+        return ""
+    present = Counter(child.name for child in node.children)
+    if kind.choice:
+        return "" if _satisfied(kind.elements, present) else _first(kind.elements, lacking)
+    for particle in kind.particles:
+        if isinstance(particle, Choice):
+            if not _satisfied(particle.elements, present):
+                return _first(particle.elements, lacking)
+        elif isinstance(particle, Element) and present[particle.name] < particle.min_occurs:
+            return lacking.get(particle.name, particle.name)
+    return ""
+
+
+def _satisfied(branches: tuple[Element, ...], present: Counter[str]) -> bool:
+    return any(present[each.name] >= max(each.min_occurs, 1) for each in branches) or any(
+        each.min_occurs == 0 for each in branches
+    )
+
+
+def _first(branches: tuple[Element, ...], lacking: Mapping[str, str]) -> str:
+    """Return the branch that was tried and is not whole, else all there are."""
+    tried = next((lacking[each.name] for each in branches if each.name in lacking), "")
+    return tried or "|".join(each.name for each in branches)
 
 
 def _steps(definition: Definition, key: str) -> tuple[tuple[Element, ...], str]:
