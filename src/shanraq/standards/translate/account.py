@@ -28,6 +28,7 @@ REASONS: Final = MappingProxyType(
         "implied": "the message says it by itself",
         "code_word": "it stands in a text, behind a code word",
         "joined": "it stands in one text with others",
+        "taken_apart": "its parts have places of their own",
         "shortened": "the other standard takes a shorter text; a plus sign marks the end",
         "transliterated": "letters the other standard does not have were written in Latin ones",
         "replaced": "characters the other standard does not have became full stops",

@@ -84,10 +84,15 @@ def has(node: Node, path: str) -> bool:
     return True
 
 
-def _child(node: Node, name: str) -> Node:
+def element_of(node: Node, name: str) -> iso20022.Element:
+    """Return the element of a name that the definition has in a node."""
     kind = node.element.type
     assert not isinstance(kind, iso20022.SimpleType)
-    made = Node(kind.by_name[name])
+    return kind.by_name[name]
+
+
+def _child(node: Node, name: str) -> Node:
+    made = Node(element_of(node, name))
     node.children.append(made)
     return made
 

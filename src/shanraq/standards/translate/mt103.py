@@ -399,8 +399,8 @@ def _underlying(account: Account, message: Message, transfer: Node) -> None:
         path, each = remittance
         written, code = cut(join(each.lines, _LINE), _REMITTANCE)
         made = put(inner, "RmtInf/Ustrd", written)
-        for place in range(1, len(each.lines) + 1):
-            account.change(f"{path}/line[{place}]", (made, ""), written, code)
+        for number_of_line in range(1, len(each.lines) + 1):
+            account.change(f"{path}/line[{number_of_line}]", (made, ""), written, code)
     if (information := fields.one("72")) is not None:
         path, each = information
         for places, text in _blocks(path, each.lines):

@@ -57,13 +57,9 @@ def pacs008_to_mt103(
     field that the message gives is not replaced. Raises TranslationError, and MtError where a rule of the MT103 does not hold.
     """
     known = definitions or iso20022.library()
-    identity = iso20022.identify(document)
-    kind = identity.documents[0].message_id if identity.documents else None
-    if kind is None or kind.kind != "pacs.008":
-        raise TranslationError("another_message", "", "a MT103 is made of a pacs.008")
     if flag not in FLAGS:
         raise TranslationError("supply", "{3:}/119", "the flag of a MT103 from a pacs.008 is STP or none")
-    source, before = _in_base(document, str(kind), known)
+    message_id, source, before = in_base(document, "pacs.008", CUSTOMER, known)
     heading = None if header is None else iso20022.cut_out(header)
     account = Account.of_elements([each for each in (heading, source) if each is not None], known)
     top = source[0]
@@ -75,21 +71,28 @@ def pacs008_to_mt103(
     number_of_transfers = child(top, "GrpHdr", "NbOfTxs")
     assert number_of_transfers is not None  # the schema demands it
     account.imply(account.place(number_of_transfers))
-    traces: tuple[iso20022.Trace, ...] = account.traces({})
-    if before is not None:
-        traces = _of_input(before, traces)
-    return Translation(tuple(messages), str(kind), "MT103", traces, account.supplied({}))
+    traces = of_input(before, account.traces({}))
+    return Translation(tuple(messages), message_id, "MT103", traces, account.supplied({}))
 
 
-def _in_base(document: etree._Element, kind: str, known: Library) -> tuple[etree._Element, iso20022.Converted | None]:
-    """Return the document in the version that is translated."""
-    cut_out = iso20022.cut_out(document)
-    if kind == CUSTOMER:
-        if wrong := iso20022.validate_schema(cut_out, known):
-            raise TranslationError(wrong[0].code, wrong[0].path, wrong[0].message)
-        return cut_out, None
-    converted = iso20022.convert(cut_out, to=CUSTOMER, definitions=known)
-    return converted.document, converted
+def in_base(
+    document: etree._Element, kind: str, base: str, known: Library
+) -> tuple[str, etree._Element, iso20022.Converted | None]:
+    """Return message id and document in the version that is translated, and how it was brought into it.
+
+    Raises TranslationError, code `another_message` or that of the schema's first finding.
+    """
+    identity = iso20022.identify(document)
+    found = identity.documents[0].message_id if identity.documents else None
+    if found is None or found.kind != kind:
+        raise TranslationError("another_message", "", f"the message is no {kind}")
+    whole = iso20022.cut_out(identity.documents[0].element)
+    if wrong := iso20022.validate_schema(whole, known):
+        raise TranslationError(wrong[0].code, wrong[0].path, wrong[0].message)
+    if str(found) == base:
+        return base, whole, None
+    converted = iso20022.convert(whole, to=base, definitions=known)
+    return str(found), converted.document, converted
 
 
 class _Transfer:
@@ -192,7 +195,7 @@ class _Transfer:
     def _references(self) -> None:
         candidates = [self._find("PmtId", "InstrId"), child(self._top, "GrpHdr", "MsgId")]
         known = [each for each in candidates if each is not None]
-        fitting = [each for each in known if _is_reference(each.text or "")]
+        fitting = [each for each in known if is_reference(each.text or "")]
         if fitting:
             reference = fitting[0].text or ""
             for each in known:
@@ -203,7 +206,7 @@ class _Transfer:
             self._account.supply(f"{self._prefix}20/reference", reference, "parameter")
         else:
             reference, code = cut(to_fin(known[0].text or "")[0].strip("/"), _REFERENCE)
-            if not _is_reference(reference):
+            if not is_reference(reference):
                 raise incomplete("20", "20", "no reference of the message can be one of FIN")
             self._account.change(
                 self._account.place(known[0]), f"{self._prefix}20/reference", reference, code or "replaced"
@@ -483,7 +486,8 @@ class _Transfer:
             self._account.supply(f"{self._prefix}{key}", value, "parameter")
 
 
-def _is_reference(text_: str) -> bool:
+def is_reference(text_: str) -> bool:
+    """Tell whether a text can be a reference of FIN as it is."""
     return (
         0 < len(text_) <= _REFERENCE
         and mt.in_x(text_)
@@ -494,8 +498,10 @@ def _is_reference(text_: str) -> bool:
     )
 
 
-def _of_input(before: iso20022.Converted, after: tuple[iso20022.Trace, ...]) -> tuple[iso20022.Trace, ...]:
+def of_input(before: iso20022.Converted | None, after: tuple[iso20022.Trace, ...]) -> tuple[iso20022.Trace, ...]:
     """Return the account of an input that was brought into another version first."""
+    if before is None:
+        return after
     then = {trace.path: trace for trace in after}
     found = [trace for trace in after if trace.path.startswith("/AppHdr")]
     for first in before.traces:
