@@ -7,7 +7,7 @@ dropped. So nothing can be lost without being told.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, ClassVar, Final, Generic, TypeVar
@@ -34,6 +34,7 @@ REASONS: Final = MappingProxyType(
         "replaced": "characters the other standard does not have became full stops",
         "not_of_type": "the other standard does not take this value",
         "no_space": "there is no line left for it",
+        "not_whole": "only a part of it has a place",
         "secret": "a secret of the card is not put into another message",
     }
 )
@@ -153,6 +154,19 @@ class Account:
         """Settle a value that is lost."""
         self._settle(path, Outcome.DROPPED, "", code, "")
 
+    def forsake(self, node: Node, code: str) -> None:
+        """Settle as lost what stands in a node, or below it, that does not come into the output."""
+        nodes = {id(each) for each in _below(node)}
+        for settled in self._settled.values():
+            if not isinstance(settled.target, str) and id(settled.target[0]) in nodes:
+                settled.outcome, settled.target, settled.code, settled.new = Outcome.DROPPED, "", code, ""
+        self._supplied = [each for each in self._supplied if isinstance(each[0], str) or id(each[0][0]) not in nodes]
+
+    def mask(self, masked: Callable[[str, str], str]) -> None:
+        """Write values otherwise, before any is settled: what must not be shown is not in the account."""
+        assert not self._settled
+        self._values = {path: masked(path, value) for path, value in self._values.items()}
+
     def supply(self, target: Target, value: str, source: str, reason: str = "") -> None:
         """Note a value of the output that the input does not have."""
         self._supplied.append((target, value, source, reason))
@@ -173,6 +187,12 @@ class Account:
     def _settle(self, path: str, outcome: Outcome, target: Target, code: str, new: str) -> None:
         assert path in self._values, path
         self._settled.setdefault(path, _Settled(outcome, target, code, new))
+
+
+def _below(node: Node) -> Iterator[Node]:
+    yield node
+    for child in node.children:
+        yield from _below(child)
 
 
 def _walk(element: etree._Element, path: str, places: dict[etree._Element, str]) -> None:

@@ -146,8 +146,8 @@ class _Statement:
         for number, entry in enumerate(entries, 1):
             self._entry(entry, f"[{number}]" if len(entries) > 1 else "")
         self._summary(report=report)
-        for number in ("62", "64", "65"):
-            self._fields += balances.get(number, [])
+        for tag in ("62", "64", "65"):
+            self._fields += balances.get(tag, [])
         self._information()
         if not report:
             self._check()
