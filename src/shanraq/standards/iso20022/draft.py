@@ -45,7 +45,10 @@ N = TypeVar("N", bound=Node)
 
 @dataclass(frozen=True, slots=True)
 class Supplied:
-    """A value of the output that the input does not have: `source` is parameter, derived or default, `reason` says from what."""
+    """A value of the output that the input does not have.
+
+    `source` is parameter, derived or default, `reason` says from what.
+    """
 
     path: str
     value: str = field(repr=False)
@@ -60,9 +63,10 @@ class Supplied:
 def supply(root: N, definition: Definition, given: Mapping[str, str]) -> list[tuple[N, str]]:
     """Put values where they are missing; return the nodes they went to, with "" or "/@Ccy".
 
-    A key is the end of a path (`Cdtr/Nm`, `PmtId/TxId`, `InstdAmt/@Ccy`): of the shortest path of the definition that ends so.
-    What is there is never replaced, and no second branch of a choice is begun. Raises Iso20022Error, code `supply`, for a key that
-    is no value of the message or means several.
+    A key is the end of a path (`Cdtr/Nm`, `PmtId/TxId`, `InstdAmt/@Ccy`): of the shortest path of the definition
+    that ends so.
+    What is there is never replaced, and no second branch of a choice is begun. Raises Iso20022Error, code `supply`, for a
+    key that is no value of the message or means several.
     """
     found: list[tuple[N, str]] = []
     for key, text in sorted(given.items(), key=lambda each: _ATTRIBUTE in each[0]):

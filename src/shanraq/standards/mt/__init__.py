@@ -29,5 +29,6 @@ from shanraq.standards.mt.write import write
 
 __all__ = [
     "BasicHeader", "Field", "InputHeader", "Message", "MtError", "OutputHeader", "address_of", "amount_fits", "bic_of",
-    "calendar_date", "check", "check_field", "field_paths", "field_values", "in_x", "read", "read_all", "to_x", "values", "write",
+    "calendar_date", "check", "check_field", "field_paths", "field_values", "in_x", "read", "read_all", "to_x", "values",
+    "write",
 ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""The characters of FIN, and how other texts are written with them (SWIFT User Handbook, FIN System Messages, character sets)."""
+"""The characters of FIN, and how other texts are written with them (SWIFT User Handbook, character sets)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ Z: Final = X + r"""=!"%&*<>;@#_{\r\n"""
 REPLACEMENT: Final = "."
 
 # How names are written in Latin passports where Unicode does not say it: Latin letters without a decomposition, and the
-# Cyrillic of Russian, Kazakh, Kyrgyz, Ukrainian and Belarusian as ICAO 9303 part 3 section 6 writes it, Kazakh letters by sound.
+# Cyrillic of Russian, Kazakh, Kyrgyz, Ukrainian and Belarusian as ICAO 9303 part 3 section 6 writes it,
+# Kazakh letters by sound.
 _LETTERS: Final = {
     "ß": "ss", "æ": "ae", "ø": "oe", "œ": "oe", "ł": "l", "đ": "d", "ð": "d", "þ": "th", "ı": "i",
     "а": "a", "б": "b", "в": "v", "г": "g", "д": "d", "е": "e", "ё": "e", "ж": "zh", "з": "z", "и": "i", "й": "i", "к": "k",

@@ -59,7 +59,7 @@ def check(message: Message) -> Message:
         else:
             _take_group(rest, particle, placed)
     if rest:
-        raise MtError("unexpected_field", rest[0].tag, rest[0].line, "the message does not have this field here")
+        raise _unexpected(rest[0])
     whole = replace(message, fields=tuple(placed))
     _check_user(whole)
     if whole.kind == "103":
@@ -76,8 +76,14 @@ def _take(rest: list[Field], slot: Slot, placed: list[Field]) -> None:
         placed.append(replace(rest.pop(0), sequence=slot.sequence))
         count += 1
     if count < slot.least:
+        if any(each.tag in slot.tags for each in rest):
+            raise _unexpected(rest[0])
         line = rest[0].line if rest else 0
         raise MtError("missing_field", slot.name, line, "this field is mandatory here")
+
+
+def _unexpected(each: Field) -> MtError:
+    return MtError("unexpected_field", each.tag, each.line, "the message does not have this field here")
 
 
 def _take_group(rest: list[Field], group: Group, placed: list[Field]) -> None:

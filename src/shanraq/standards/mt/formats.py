@@ -58,8 +58,8 @@ FORMATS: Final = {
     "59": "[/{account:34x}\n]{line:4*35x}",
     "59A": "[/{account:34x}\n]{bic:b}",
     "59F": "[/{account:34x}\n]{line:4*35f}",
-    "61": "{value_date:6!n}[{entry_date:4!n}]{mark:m}[{funds:1!a}]{amount:15d}{type:1!a3!c}{reference:16r}[//{bank_reference:16x}]"
-          "[\n{supplementary:34x}]",
+    "61": "{value_date:6!n}[{entry_date:4!n}]{mark:m}[{funds:1!a}]{amount:15d}{type:1!a3!c}{reference:16r}"
+          "[//{bank_reference:16x}][\n{supplementary:34x}]",
     "70": "{line:4*35x}",
     "71A": "{code:3!a}",
     "71F": _MONEY,

@@ -81,8 +81,8 @@ Trailers = tuple[tuple[str, str], ...]
 class Message:
     """A message. `basic` and `application` are None where a bank wrote the fields of block 4 alone.
 
-    `user` and `trailer` are the tags and values of blocks 3 and 5, None without such a block. `new_line` is how lines end, `end`
-    the last line of fields alone: a hyphen or nothing.
+    `user` and `trailer` are the tags and values of blocks 3 and 5, None without such a block. `new_line` is how lines end,
+    `end` the last line of fields alone: a hyphen or nothing.
     """
 
     message_type: str

@@ -1,7 +1,7 @@
 """The account of a translation: what became of every value of the input, and where the output's other values are from.
 
-All values are in the account from the start. Each is settled once; what nobody settled has no place in the other standard and is
-dropped. So nothing can be lost without being told.
+All values are in the account from the start. Each is settled once; what nobody settled has no place in the other standard and
+is dropped. So nothing can be lost without being told.
 """
 
 from __future__ import annotations

@@ -17,6 +17,8 @@ from lxml import etree
 from shanraq.standards import iso20022
 from shanraq.standards.iso8583 import Message, mask_number
 from shanraq.standards.iso20022 import Library, Node
+from shanraq.standards.iso20022.definition import value_type
+from shanraq.standards.iso20022.lexical import fits
 from shanraq.standards.iso20022.tree import child, children, text
 from shanraq.standards.translate.account import Account, Parts, Translation
 from shanraq.standards.translate.cards import (
@@ -178,9 +180,11 @@ class _ToCain:
             if not written or (number == 38 and len(written) != 6):
                 self._account.drop(str(number), "not_of_type")
                 continue
-            node = self._put(path, written.upper() if number == CHIP else written)
+            node = self._put(path, written)
             if node is None:
                 continue
+            if number == CHIP:
+                node.text = _chip_text(written.upper(), node)
             sensitive = number in (NUMBER, CHIP)
             self._account.keep(str(number), (node, ""), None if sensitive else written)
 
@@ -318,6 +322,13 @@ class _ToCain:
         self._account.forsake(own, "incomplete")
 
 
+def _chip_text(digits: str, node: Node) -> str:
+    """Return chip data as the schema takes it: the pattern of Max10KHexBinaryText ends with two blanks, which then are due."""
+    kind = value_type(node.element.type)
+    assert kind is not None
+    return digits if fits(digits, kind) else f"{digits}  "
+
+
 def near_year(digits: str, place: str) -> dt.date:
     """Return the date of YYMMDD in this century; raise TranslationError, code `not_of_type`."""
     try:
@@ -422,6 +433,8 @@ class _FromCain:
                 self._account.drop(self._account.place(element), "not_of_type")
                 continue
             written = element.text if size is None else element.text.ljust(size)
+            if number == CHIP:
+                written = element.text.strip()
             if number == 11:
                 written = element.text.zfill(6)
                 if len(written) > 6:

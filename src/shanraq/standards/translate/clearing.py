@@ -40,7 +40,8 @@ def card_settlement(
 
     Purchases flow from the issuer's BIC to the acquirer's, refunds and reversals the other way. Amounts are those of settlement
     (DE5, DE50), else of the transaction (DE4, DE49); the day is DE15, else the day of `created`. `identifier` becomes MsgId,
-    `system` the proprietary name of the clearing system. Raises TranslationError: `not_cleared` for a message that moved no money.
+    `system` the proprietary name of the clearing system. Raises TranslationError: `not_cleared` for a message that moved no
+    money.
     """
     if not messages:
         raise TranslationError("another_message", "", "there is no message")

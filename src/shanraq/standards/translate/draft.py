@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from typing import Final
 
 from lxml import etree
 
@@ -13,6 +14,8 @@ from shanraq.standards.iso20022.draft import missing_in
 from shanraq.standards.iso20022.paths import namespace_of
 from shanraq.standards.translate.account import Account
 from shanraq.standards.translate.errors import TranslationError, incomplete
+
+_LIKELY: Final = ("FinInstnId", "FIId", "BICFI", "Nm", "IBAN", "Cd", "Id", "Dt")
 
 
 class Draft:
@@ -41,7 +44,7 @@ class Draft:
             raise TranslationError(error.code, error.path, error.message) from None
         if missing := _missing(self._root):
             place = f"/{missing}"
-            key = "/".join(missing.split("/")[-2:])
+            key = self._key(place)
             raise incomplete(place, key, f"{self.definition.message_id} demands what the message does not say: {place}")
         namespace = self.definition.namespace
         made = etree.Element(f"{{{namespace}}}{self._root.name}", nsmap={None: namespace})  # type: ignore[dict-item]
@@ -50,6 +53,17 @@ class Draft:
         if wrong := iso20022.validate_schema(made, known):
             raise TranslationError(wrong[0].code, wrong[0].path, wrong[0].message)
         return made, places
+
+    def _key(self, place: str) -> str:
+        """Return a key of `supply` for what is missing: the likeliest value in it where it has several."""
+        names = place.strip("/").partition("|")[0].split("/")
+        found = self.definition.at("/".join(names))
+        while found is not None and isinstance(found.type, iso20022.ComplexType) and found.type.value is None:
+            inside = found.type.by_name
+            name = next((each for each in _LIKELY if each in inside), next(iter(inside), ""))
+            found = inside.get(name)
+            names.append(name)
+        return "/".join(names[2:] if names[0] == "Document" else names)
 
 
 def at(node: Node, path: str) -> Node:

@@ -52,9 +52,9 @@ def mt940_to_camt053(
 ) -> Translation[Parts]:
     """Return MT940s as the statements of one camt.053, and what became of every value.
 
-    Pages of one statement (28C) that follow each other from 60F to 62F become one statement; a page without the others becomes a
-    statement of its own, with StmtPgntn and intermediate balances. `notes` tell where opening balance and entries do not give the
-    closing balance. Raises TranslationError.
+    Pages of one statement (28C) that follow each other from 60F to 62F become one statement; a page without the others
+    becomes a statement of its own, with StmtPgntn and intermediate balances. `notes` tell where opening balance and entries
+    do not give the closing balance. Raises TranslationError.
     """
     return _translate(messages, "940", "camt.053", to, header, created, supply, definitions)
 

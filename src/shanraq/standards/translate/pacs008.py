@@ -382,7 +382,6 @@ class _Transfer:
                     self._fields.append(made)
 
     def _remittance(self) -> None:
-        words: list[tuple[etree._Element, str]] = []
         reference = self._find("PmtId", "EndToEndId")
         assert reference is not None  # the schema demands it
         lead = ""
@@ -392,8 +391,7 @@ class _Transfer:
             written, code = to_fin(reference.text or "")
             lead = f"/ROC/{written}"
             self._account.change(self._account.place(reference), f"{self._prefix}70/line[1]", lead, code)
-        for element in children(self._find("RmtInf"), "Ustrd"):
-            words.append((element, to_fin(element.text or "")[0]))
+        words = [(element, to_fin(element.text or "")[0]) for element in children(self._find("RmtInf"), "Ustrd")]
         body = " ".join(written for _, written in words)
         whole = f"{lead}///{body}" if lead and body else lead or body
         lines, shortened = wrap(whole, _LINE, 4)

@@ -15,7 +15,7 @@ from shanraq.standards.iso20022 import Library, Outcome, Supplied
 from shanraq.standards.iso20022.draft import is_value
 from shanraq.standards.translate.account import Account, Parts, Trace, Translation
 from shanraq.standards.translate.draft import Draft, put
-from shanraq.standards.translate.errors import TranslationError
+from shanraq.standards.translate.errors import TranslationError, incomplete
 
 HEADER: Final = "head.001.001.02"
 NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
@@ -25,7 +25,7 @@ _LONGEST: Final = 35
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What a translation into ISO 20022 shall give: version, header ("" for none), moment of creation, and values of the caller.
+    """What a translation into ISO 20022 shall give: version, header ("" for none), moment of creation, values of the caller.
 
     Keys of `supply` are ends of paths; those that begin with AppHdr/ go into the header.
     """
@@ -79,6 +79,9 @@ class Target:
         account = Account(())
         draft = Draft(self.known.definition(self.header))
         for name, bic in (("Fr", sender), ("To", receiver)):
+            if not bic and not any(key.startswith(f"{_HEADER_KEY}{name}/") for key in self.supply):
+                key = f"{_HEADER_KEY}{name}/FIId/FinInstnId/BICFI"
+                raise incomplete(f"/AppHdr/{name}", key, "the business header names sender and receiver")
             if bic:
                 account.supply(
                     (put(draft.top, f"{name}/FIId/FinInstnId/BICFI", bic), ""), bic, "derived", "sender and receiver"
