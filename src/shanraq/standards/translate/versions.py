@@ -65,7 +65,11 @@ class Target:
         element, places = draft.finish(account, self.known, own if same else now)
         traces, supplied = account.traces(places), account.supplied(places)
         if not same:
-            converted = iso20022.convert(element, to=self.version, definitions=self.known, supply=later)
+            try:
+                converted = iso20022.convert(element, to=self.version, definitions=self.known, supply=later)
+            except iso20022.ConversionError as error:
+                key = "/".join(error.path.split("/")[3:])
+                raise incomplete(error.path, key, f"{self.version} demands what the message does not say") from None
             traces, supplied = _through(traces, supplied, converted)
             element = converted.document
         header, more = self._header(sender, receiver, identifier)
