@@ -216,16 +216,17 @@ class _Statement:
                 self._account.keep(f"{path}/{name}", (written, ""), moment)
 
     def _holder(self, first: Message) -> None:
-        for number, (path, each) in enumerate(self._all("25")):
+        number_of_account: Node | None = None
+        for path, each in self._all("25"):
             parts = each.parts
             found = _SERVICER.fullmatch(parts["account"])
             value = parts["account"] if found is None else found[2]
-            if number:
-                self._account.move(f"{path}/account", (at(self._node, "Acct/Id"), ""), "joined")
+            if number_of_account is not None:
+                self._account.move(f"{path}/account", (number_of_account, ""), "joined")
                 if "bic" in parts:
                     self._account.move(f"{path}/bic", (at(self._node, "Acct/Ownr/Id/OrgId/AnyBIC"), ""), "joined")
                 continue
-            put_account(self._account, f"{path}/account", value, self._node, "Acct")
+            number_of_account = put_account(self._account, f"{path}/account", value, self._node, "Acct")
             holder = at(self._node, "Acct")
             made = put(holder, "Ccy", self._currency)
             self._account.supply((made, ""), self._currency, "derived", "the currency of the balances")
@@ -401,13 +402,14 @@ class _Statement:
             written, code_ = cut(told.rest, _TEXT)
             put(details, "AddtlTxInf", written)
             cut_off = cut_off or code_
+        target = _told_in(details)
         for number, line in enumerate(each.lines, 1):
             if cut_off:
-                self._account.change(f"{path}/line[{number}]", (details, ""), line, cut_off)
+                self._account.change(f"{path}/line[{number}]", (target, ""), line, cut_off)
             elif told.free:
                 self._account.keep(f"{path}/line[{number}]", (at(details, "AddtlTxInf"), ""))
             else:
-                self._account.move(f"{path}/line[{number}]", (details, ""), "taken_apart")
+                self._account.move(f"{path}/line[{number}]", (target, ""), "taken_apart")
 
     def _references(self, told: Information, details: Node) -> str:
         """Put the references; the one of field 61 gives way to an end-to-end reference. Return the code of a change."""
@@ -471,6 +473,17 @@ class _Statement:
 def put_holder(details: Node, name: str, number: str) -> None:
     """Put the account of the other party of an entry."""
     put(details, f"RltdPties/{name}/Id/{'IBAN' if iban_fault(number) is None else 'Othr/Id'}", number)
+
+
+def _told_in(details: Node) -> Node:
+    """Return the value of a transaction that stands for all that field 86 told of it."""
+    named = {child.name: child for child in details.children}
+    node = next(
+        named[name] for name in ("RmtInf", "AddtlTxInf", "RltdPties", "RltdAgts", "Refs", "Amt") if name in named
+    )
+    while node.children:
+        node = node.children[0]
+    return node
 
 
 def _is_day(year: int, text: str) -> bool:

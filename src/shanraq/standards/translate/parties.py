@@ -41,11 +41,15 @@ _CLEARING_CODES: Final = {system: code for code, system in CLEARING.items()}
 _MEMBER: Final = re.compile(r"/([A-Z]{2})(.+)")
 
 
-def put_account(account: Account, path: str, value: str, parent: Node, name: str) -> None:
-    """Put an account number below a parent, as an IBAN when it is one; `value` is what of the input's value is the number."""
+def put_account(account: Account, path: str, value: str, parent: Node, name: str) -> Node:
+    """Put an account number below a parent, as an IBAN when it is one, and return the node of it.
+
+    `value` is what of the input's value is the number.
+    """
     kind = "IBAN" if iban_fault(value) is None else "Othr/Id"
     made = put(at(parent, name), f"Id/{kind}", value)
     account.keep(path, (made, ""), value)
+    return made
 
 
 def put_party(account: Account, path: str, each: Field, parent: Node, name: str) -> None:
