@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from shanraq.standards import iso20022, translate
 from shanraq.standards.iso8583 import Message
 from shanraq.standards.iso20022.convert import values
+from shanraq.standards.iso20022.definition import dump
 from shanraq.standards.translate.cards import card_values
-from tests.conformance.iso20022_official import with_schemas
+from tests.conformance.iso20022_official import schemas, with_schemas
+from tests.ops.test_iso20022_convert import shanraq
+from tests.ops.test_iso20022_translate import NOW, written
 from tests.standards.translate.cards import PAN, card
 from tests.standards.translate.samples import CREATED
 
@@ -137,3 +142,24 @@ def test_a_cain_of_another_kind_is_refused_and_elements_may_be_supplied() -> Non
     with pytest.raises(translate.TranslationError) as error:
         back(done)
     assert error.value.code == "another_message"
+
+
+def test_the_command_line_uses_the_schemas_of_an_operator(tmp_path: Path) -> None:
+    folder = tmp_path / "definitions"
+    folder.mkdir()
+    definition = iso20022.read_schema(schemas()["cain.001.001.05"])
+    (folder / "cain.001.001.05.definition").write_bytes(dump([definition]).encode())
+    source = written(tmp_path, "card.json", json.dumps(card("0100").to_dict()))
+    own = ("--definitions", str(folder))
+
+    unknown = shanraq("convert", "--to", "cain.001.001.05", source)
+    other = shanraq("convert", "--to", "cain.003.001.05", *own, source)
+    code, message, told = shanraq("convert", "--to", "cain.001.001.05", "--raw", *NOW, *own, source)
+    back = shanraq("convert", "--to", "iso8583", *own, written(tmp_path, "card.xml", message))
+
+    assert unknown[0] == other[0] == 2
+    assert "no definition" in unknown[2]
+    assert code == back[0] == 0
+    assert PAN in message
+    assert PAN not in told
+    assert json.loads(back[1])["mti"] == "0100"

@@ -6,8 +6,8 @@ import pytest
 
 from shanraq.core.iso4217 import ISO_4217, RETIRED
 from shanraq.standards import iso20022, translate
-from shanraq.standards.iso20022.codes import currency_number, currency_of_number
 from shanraq.standards.iso8583 import Message
+from shanraq.standards.iso20022.codes import currency_number, currency_of_number
 from shanraq.standards.translate.cards import card_values, near_date, rate_digits, rate_of
 from tests.standards.translate.cards import PAN, card
 from tests.standards.translate.samples import CREATED
