@@ -1020,31 +1020,73 @@ def _definitions(folder: Path | None) -> tuple[Path, Library]:
 
 @iso20022_.command(name="convert")
 def convert_message_(
-    file: Path, *, to: str, raw: bool = False, lossless: bool = False, definitions: Definitions = None
+    file: Path,
+    *,
+    to: str,
+    supply: tuple[str, ...] = (),
+    header: str = "head.001.001.02",
+    layout: str | None = None,
+    created: str | None = None,
+    raw: bool = False,
+    lossless: bool = False,
+    definitions: Definitions = None,
 ) -> None:
-    """Print a message in another version; tell on standard error, as JSON, what of it was moved, changed or dropped.
+    """Print a message in another version or standard; tell on standard error, as JSON, what became of its values.
 
-    Ends with 2 when the version demands what the message does not say.
+    A MT103 becomes a pacs.008, a MT202 (COV) a pacs.009, MT940 and MT942 camt.053 and camt.052, and the other way round (but
+    for pacs.009); a card message of ISO 8583 becomes a cain.001 to .006, several cleared ones a pacs.009. Ends with 2 when the
+    target demands what the message does not say: the error names the key to supply.
 
     Parameters
     ----------
     file
-        A file of one message, with or without an envelope.
+        A file of one message, with or without an envelope; of MT940 or MT942, or of cleared card messages, also several.
     to
-        The version, such as pacs.008.001.10.
+        The version, such as pacs.008.001.10, or MT103, MT103STP, MT940, MT942, iso8583.
+    supply
+        KEY=VALUE, as often as needed: the end of a path such as Cdtr/Nm, a field such as 71F, an element such as 32.
+    header
+        The version of the business header of what was no ISO 20022 before; none when empty.
+    layout
+        How card messages are written, in hex; without it they are JSON as iso8583 decode --raw prints it.
+    created
+        The moment that the output is made, such as 2026-11-23T06:00:00Z, instead of the present one.
     raw
-        Show the values in the report.
+        Show the values in the report; those of a card stay masked.
     lossless
         Print nothing and end with 1 when a value would be changed or dropped.
     """
+    from shanraq.ops.iso20022 import read_moment
     from shanraq.ops.iso20022_convert import convert_message, report
+    from shanraq.ops.iso20022_translate import Request, is_other_standard, translate_message, translation_report
 
     library = _definitions(definitions)[1]
-    message, converted = _told(lambda: convert_message(file.read_bytes(), to, library))
-    sys.stderr.buffer.write(msgspec.json.encode(report(str(file), converted, raw=raw)) + b"\n")
-    if lossless and converted.losses:
+    try:
+        given = dict(_pair(each) for each in supply)
+        moment = None if created is None else read_moment(created)
+    except ValueError as error:
+        console.print(f"[bold red]error[/] {escape(str(error))}")
+        sys.exit(2)
+    codec = None if layout is None else _codec(layout)
+    data = _told(file.read_bytes)
+    if is_other_standard(data, to):
+        request = Request(to, library, header, given, codec, moment)
+        message, done = _told(lambda: translate_message(data, request))
+        told, lossy = translation_report(str(file), done, raw=raw), bool(done.losses)
+    else:
+        message, converted = _told(lambda: convert_message(data, to, library, given))
+        told, lossy = report(str(file), converted, raw=raw), bool(converted.losses)
+    sys.stderr.buffer.write(msgspec.json.encode(told) + b"\n")
+    if lossless and lossy:
         sys.exit(1)
     sys.stdout.buffer.write(message)
+
+
+def _pair(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not equals or not key:
+        raise ValueError(f"{text!r} is not KEY=VALUE")
+    return key, value
 
 
 @iso20022_.command(name="to-json")
@@ -1080,10 +1122,13 @@ def message_from_json_(file: Path, *, definitions: Definitions = None) -> None:
 
 def _told(work: Callable[[], T]) -> T:
     """Return what work returns; tell of a message that cannot be read, and end with 2."""
+    from shanraq.standards.iso8583 import Iso8583Error
     from shanraq.standards.iso20022 import Iso20022Error
+    from shanraq.standards.mt import MtError
+    from shanraq.standards.translate import TranslationError
 
     try:
         return work()
-    except (Iso20022Error, OSError) as error:
+    except (Iso20022Error, Iso8583Error, MtError, TranslationError, OSError) as error:
         console.print(f"[bold red]error[/] {escape(str(error))}")
         sys.exit(2)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from lxml import etree
@@ -12,11 +12,13 @@ from shanraq.standards import iso20022
 MESSAGE_ID_ELEMENT: Final = "MsgDefIdr"
 
 
-def convert_message(data: bytes, to: str, library: iso20022.Library) -> tuple[bytes, iso20022.Converted]:
+def convert_message(
+    data: bytes, to: str, library: iso20022.Library, supply: Mapping[str, str]
+) -> tuple[bytes, iso20022.Converted]:
     """Return a message with its Document in another version, envelope and header as they were, and what became of its values.
 
-    The header's MsgDefIdr names the new version. Raises Iso20022Error; code `signed` when a signature in the header would no
-    longer hold.
+    `supply` is that of `iso20022.convert`. The header's MsgDefIdr names the new version. Raises Iso20022Error; code `signed`
+    when a signature in the header would no longer hold.
     """
     identity = _identify(data)
     if identity.batch is not None or len(identity.documents) != 1:
@@ -24,7 +26,7 @@ def convert_message(data: bytes, to: str, library: iso20022.Library) -> tuple[by
     if identity.header is not None and identity.header.signed:
         raise iso20022.Iso20022Error("signed", "/AppHdr/Sgntr", 0, "the signature would not hold for another version")
     document = identity.documents[0].element
-    converted = iso20022.convert(document, to=to, definitions=library)
+    converted = iso20022.convert(document, to=to, definitions=library, supply=supply)
     parent = document.getparent()
     if parent is None:
         return _serialized(converted.document), converted
@@ -61,11 +63,13 @@ def report(file: str, converted: iso20022.Converted, *, raw: bool) -> dict[str, 
     if not raw:
         for loss in losses:
             del loss["value"], loss["new_value"]
+    supplied = [each.to_dict() if raw else {"path": each.path, "source": each.source} for each in converted.supplied]
     return {
         "file": file,
         "from": str(converted.source),
         "to": str(converted.target),
         "values": converted.counts(),
+        "supplied": supplied,
         "not_kept": losses,
     }
 

@@ -19,8 +19,10 @@ from tests.standards.iso20022.test_json_form import TX_PATH, change, payment
 IDS = iso20022.library().ids()
 
 
-def convert(message_id: str, plain: dict[str, Any], to: str) -> iso20022.Converted:
-    return iso20022.convert(iso20022.from_plain(message_id, plain), to=to)
+def convert(
+    message_id: str, plain: dict[str, Any], to: str, supply: dict[str, str] | None = None
+) -> iso20022.Converted:
+    return iso20022.convert(iso20022.from_plain(message_id, plain), to=to, supply=supply or {})
 
 
 def told(converted: iso20022.Converted, code: str) -> list[tuple[str, str, str]]:
@@ -82,6 +84,54 @@ def test_a_mandatory_element_that_is_not_said_is_named() -> None:
 
     assert refused.value.code == "incomplete"
     assert refused.value.path == "/Document/FIToFICstmrCdtTrf/CdtTrfTxInf/PmtId/TxId"
+
+
+def test_what_the_message_does_not_say_may_be_supplied() -> None:
+    before = transfer()
+    before["FIToFICstmrCdtTrf"]["CdtTrfTxInf"][0]["PmtId"] = {"EndToEndId": "E1"}
+    document = iso20022.from_plain("pacs.008.001.08", before)
+
+    given_ = {
+        "PmtId/TxId": "T1",
+        "PmtId/EndToEndId": "OTHER",
+        "Cdtr/PstlAdr/Ctry": "KZ",
+        "InstdAmt": "5",
+        "InstdAmt/@Ccy": "EUR",
+    }
+    converted = iso20022.convert(document, to="pacs.008.001.07", supply=given_)
+
+    path = "/Document/FIToFICstmrCdtTrf/CdtTrfTxInf"
+    told = {each.path.removeprefix(path): (each.value, each.source) for each in converted.supplied}
+    payment_ = iso20022.view(converted.document).CdtTrfTxInf[0]
+    assert told == {
+        "/PmtId/TxId": ("T1", "parameter"), "/Cdtr/PstlAdr/Ctry": ("KZ", "parameter"), "/InstdAmt": ("5", "parameter"),
+        "/InstdAmt/@Ccy": ("EUR", "parameter"),
+    }  # fmt: skip
+    assert (payment_.PmtId.EndToEndId, payment_.PmtId.TxId, payment_.InstdAmt.Ccy) == ("E1", "T1", "EUR")
+    assert sum(converted.counts().values()) == len(converted.traces)
+    assert "T1" not in repr(converted.supplied)
+
+
+def test_a_supplied_value_goes_into_each_repetition_and_into_no_second_branch() -> None:
+    before = transfer()
+    second = before["FIToFICstmrCdtTrf"]["CdtTrfTxInf"][0] | {"PmtId": {"EndToEndId": "E2", "TxId": "T2"}}
+    before["FIToFICstmrCdtTrf"]["CdtTrfTxInf"].append(second)
+
+    converted = convert(
+        "pacs.008.001.08", before, "pacs.008.001.10", supply={"Purp/Cd": "SALA", "Dbtr/Id/PrvtId/Othr/Id": "1"}
+    )
+
+    purposes = [each.Purp.Cd for each in iso20022.view(converted.document).CdtTrfTxInf]
+    assert purposes == ["SALA", "SALA"]
+    assert iso20022.view(converted.document).CdtTrfTxInf[0].Dbtr.Id.PrvtId is None  # it has OrgId
+
+
+@pytest.mark.parametrize("key", ["TxId/Nothing", "BICFI", "PmtId", "", "InstdAmt/@Unit"])
+def test_a_key_that_is_no_value_or_several_is_refused(key: str) -> None:
+    with pytest.raises(iso20022.Iso20022Error) as refused:
+        convert("pacs.008.001.08", transfer(), "pacs.008.001.10", supply={key: "X"})
+
+    assert refused.value.code == "supply"
 
 
 def test_a_date_becomes_a_branch_and_a_moment_loses_its_time() -> None:

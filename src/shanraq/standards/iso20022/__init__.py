@@ -25,6 +25,7 @@ from shanraq.standards.iso20022.definition import (
     Row,
     SimpleType,
 )
+from shanraq.standards.iso20022.draft import Node, Supplied, supply
 from shanraq.standards.iso20022.errors import DefinitionError, Finding, Iso20022Error, Layer, Severity
 from shanraq.standards.iso20022.extract import Batch, Extraction, extract_stream
 from shanraq.standards.iso20022.identify import (
@@ -54,14 +55,14 @@ from shanraq.standards.iso20022.view import Amount, View, view
 
 __all__ = [
     "Amount", "AnyElement", "Attribute", "Batch", "BlockHead", "Checked", "Choice", "ComplexType", "Context",
-    "ConversionError", "Converted", "Definition", "DefinitionError", "EarlierMessage", "EarlierTransaction",
-    "Element", "Extraction", "Finding", "Header", "Identity", "Instruction", "Iso20022Error", "Layer", "LayerCheck",
-    "Library", "Limits", "MemoryStore", "MessageHead", "MessageId", "Outcome", "Part", "PartRules", "Party",
-    "Profile", "Report", "Row", "Rule", "RuleCheck", "Severity", "SimpleType", "Store", "Trace",
-    "UnknownProfileError", "View", "all_rules", "canonical", "check_identity", "check_lexical", "check_rules",
-    "convert", "cut_out", "definition", "extract_stream", "from_json", "from_plain", "identify", "library",
-    "load_profile", "parse", "path_of", "profile_names", "read_schema", "record", "register_layer",
-    "register_part_rules", "rule_layer", "rule_parts", "to_json", "to_plain", "validate", "validate_schema", "validate_stream",
+    "ConversionError", "Converted", "Definition", "DefinitionError", "EarlierMessage", "EarlierTransaction", "Element",
+    "Extraction", "Finding", "Header", "Identity", "Instruction", "Iso20022Error", "Layer", "LayerCheck", "Library",
+    "Limits", "MemoryStore", "MessageHead", "MessageId", "Node", "Outcome", "Part", "PartRules", "Party", "Profile",
+    "Report", "Row", "Rule", "RuleCheck", "Severity", "SimpleType", "Store", "Supplied", "Trace", "UnknownProfileError",
+    "View", "all_rules", "canonical", "check_identity", "check_lexical", "check_rules", "convert", "cut_out",
+    "definition", "extract_stream", "from_json", "from_plain", "identify", "library", "load_profile", "parse",
+    "path_of", "profile_names", "read_schema", "record", "register_layer", "register_part_rules", "rule_layer",
+    "rule_parts", "supply", "to_json", "to_plain", "validate", "validate_schema", "validate_stream",
     "view",
 ]  # fmt: skip
 

@@ -56,6 +56,7 @@ class _CurrencyFile(msgspec.Struct, frozen=True):
     minor_units: dict[str, str]
     none: dict[str, str]
     until: dict[str, date]
+    numbers: str
     begin: dict[str, date] = msgspec.field(name="from")
 
 
@@ -151,6 +152,23 @@ def minor_units(code: str) -> int | None:
     """Return how many decimals a currency has (ISO 4217); None if it has no such number or is not known."""
     found = _currencies().get(code)
     return None if found is None else found.minor_units
+
+
+def currency_number(code: str) -> str | None:
+    """Return the three digits of a currency (ISO 4217, as card messages have it); None if it is not known."""
+    return _numbers().get(code)
+
+
+def currency_of_number(number: str) -> str | None:
+    """Return the currency of three digits, the one in use where a withdrawn one had them too; None if there is none."""
+    found = [code for code, own in _numbers().items() if own == number]
+    return min(found, key=lambda code: _currencies()[code].until is not None, default=None)
+
+
+@cache
+def _numbers() -> dict[str, str]:
+    raw = msgspec.json.decode((_FOLDER / "currencies.json").read_bytes(), type=_CurrencyFile)
+    return dict(word.split(":") for word in raw.numbers.split())
 
 
 def is_commodity(code: str) -> bool:

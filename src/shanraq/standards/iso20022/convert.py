@@ -14,14 +14,17 @@ from __future__ import annotations
 import datetime as dt
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
-from typing import Any, Final
+from types import MappingProxyType
+from typing import Any, ClassVar, Final
 
 from lxml import etree
 
 from shanraq.standards.iso20022.definition import Choice, ComplexType, Definition, Element, SimpleType
+from shanraq.standards.iso20022.draft import Node, Supplied, missing_in
+from shanraq.standards.iso20022.draft import supply as supply_missing
 from shanraq.standards.iso20022.errors import Iso20022Error
 from shanraq.standards.iso20022.identify import MessageId, cut_out
 from shanraq.standards.iso20022.json_form import foreign_xml, has_slot
@@ -31,6 +34,7 @@ from shanraq.standards.iso20022.parts import validate_schema
 from shanraq.standards.iso20022.paths import line_of, local_name, namespace_of
 from shanraq.standards.iso20022.renamings import BRANCHES, REASONS, RENAMINGS, SHORTENED, WRAPPERS
 
+EMPTY: Final[Mapping[str, str]] = MappingProxyType({})
 _DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
 
 
@@ -59,11 +63,12 @@ class Trace:
     value: str = field(repr=False)
     new_value: str = field(repr=False)
     lacking: str = ""
+    reasons: ClassVar[Mapping[str, str]] = REASONS
 
     @property
     def reason(self) -> str:
         """Return in words why the value was not kept, "" when it was."""
-        return REASONS.get(self.code, "")
+        return self.reasons.get(self.code, "")
 
     def to_dict(self) -> dict[str, Any]:
         """Return the trace as JSON knows it, with the values."""
@@ -72,12 +77,16 @@ class Trace:
 
 @dataclass(frozen=True, slots=True)
 class Converted:
-    """A document in another version, and what became of every value of the input, in the order of the input."""
+    """A document in another version, and what became of every value of the input, in the order of the input.
+
+    `supplied` are the values that came from the caller.
+    """
 
     document: etree._Element
     source: MessageId
     target: MessageId
     traces: tuple[Trace, ...]
+    supplied: tuple[Supplied, ...] = ()
 
     @property
     def losses(self) -> tuple[Trace, ...]:
@@ -94,11 +103,15 @@ class ConversionError(Iso20022Error):
     """A document that cannot be brought into the version asked for; `path` is where, in that version's names."""
 
 
-def convert(document: etree._Element, *, to: str, definitions: Library | None = None) -> Converted:
+def convert(
+    document: etree._Element, *, to: str, definitions: Library | None = None, supply: Mapping[str, str] = EMPTY
+) -> Converted:
     """Return a Document or AppHdr in another version of the same message; the input is left as it is.
 
+    `supply` has values for what the version demands and the message does not say, by the end of their paths (`PmtId/TxId`).
     Raises Iso20022Error when the input is not valid or a version has no definition; ConversionError with code
-    `another_message` when `to` is a version of another message, `incomplete` when a mandatory element would be missing.
+    `another_message` when `to` is a version of another message, `incomplete` when a mandatory element would be missing; code
+    `supply` for a key of `supply` that is no value of the version or could be several.
     """
     known = definitions or library()
     cut = cut_out(document)
@@ -111,24 +124,16 @@ def convert(document: etree._Element, *, to: str, definitions: Library | None = 
     if wrong := validate_schema(cut, known):
         first = wrong[0]
         raise Iso20022Error(first.code, first.path, first.line, first.message, reason=first.reason)
-    return _Conversion(source, target).run(cut, known)
+    return _Conversion(source, target).run(cut, known, supply)
 
 
 @dataclass(slots=True, eq=False)
-class _Node:
+class _Node(Node):
     """An element of the output in the making."""
 
-    element: Element
-    children: list[_Node] = field(default_factory=list)
-    text: str | None = None
-    attributes: dict[str, str] = field(default_factory=dict)
     foreign: etree._Element | None = None
     hollow: bool = False  # it held something, and nothing of it is left
     traces: list[tuple[Trace, str]] = field(default_factory=list)  # with what goes behind the path: "", /@Ccy, /*any*
-
-    @property
-    def name(self) -> str:
-        return self.element.name
 
     def drop(self, code: str, lacking: str = "") -> None:
         """Tell of all values below that they are dropped; the first reason stays."""
@@ -145,9 +150,9 @@ class _Conversion:
         self._source = source
         self._target = target
         self._traces: list[Trace] = []
-        self._paths: dict[str, str] = {}
+        self._places: dict[int, str] = {}
 
-    def run(self, document: etree._Element, known: Library) -> Converted:
+    def run(self, document: etree._Element, known: Library, given: Mapping[str, str]) -> Converted:
         root = _Node(self._target.root)
         path = f"/{local_name(document)}"
         if self._source.message is self._source.root:
@@ -158,12 +163,13 @@ class _Conversion:
             root.children.append(message)
             inner = next(document.iterchildren(tag=etree.Element))
             self._fill(message, inner, self._source.message, f"{path}/{local_name(inner)}")
+        supplied = supply_missing(root, self._target, given)
         if missing := _prune(root):
             raise ConversionError(
                 "incomplete",
                 f"/{missing}",
                 line_of(document),
-                f"{self._target.message_id} demands what the message does not say: /{missing}",
+                f"{self._target.message_id} demands what the message does not say: /{missing} (it may be supplied)",
                 reason="CH21",
             )
         made = etree.Element(f"{{{self._target.namespace}}}{root.name}", nsmap={None: self._target.namespace})  # type: ignore[dict-item]
@@ -171,7 +177,14 @@ class _Conversion:
         if wrong := validate_schema(made, known):
             first = wrong[0]
             raise ConversionError(first.code, first.path, 0, first.message, reason=first.reason)
-        return Converted(made, self._source.message_id, self._target.message_id, tuple(self._traces))
+        own = tuple(
+            Supplied(
+                self._places[id(node)] + behind, node.attributes[behind[2:]] if behind else node.text or "", "parameter"
+            )
+            for node, behind in supplied
+            if id(node) in self._places
+        )
+        return Converted(made, self._source.message_id, self._target.message_id, tuple(self._traces), own)
 
     def _fill(self, node: _Node, element: etree._Element, place: Element, path: str) -> None:
         """Put what an element of the input holds into one of the output."""
@@ -284,6 +297,7 @@ class _Conversion:
         return trace
 
     def _write(self, node: _Node, element: etree._Element, path: str) -> None:
+        self._places[id(node)] = path
         element.text = node.text
         for name, text in node.attributes.items():
             element.set(name, text)
@@ -295,7 +309,7 @@ class _Conversion:
                 trace.outcome, trace.code = Outcome.MOVED, trace.code or "renamed"
         number: Counter[str] = Counter()
         many = Counter(child.name for child in node.children)
-        for child in _in_order(node):
+        for child in node.in_order():
             number[child.name] += 1
             index = f"[{number[child.name]}]" if many[child.name] > 1 else ""
             made = etree.SubElement(element, f"{{{self._target.namespace}}}{child.name}")
@@ -436,7 +450,7 @@ def _prune(node: _Node) -> str:
     whole: list[_Node] = []
     had = bool(node.children)
     count: Counter[str] = Counter()
-    for child in _in_order(node):
+    for child in node.in_order():
         missing = _prune(child)
         most = child.element.max_occurs
         if missing:
@@ -451,7 +465,7 @@ def _prune(node: _Node) -> str:
     for choice in [Choice(kind.elements)] if kind.choice else [p for p in kind.particles if isinstance(p, Choice)]:
         _choose(node, {each.name for each in choice.elements})
     node.hollow = had and all(child.hollow for child in node.children)
-    missing = _missing(node, kind, lacking)
+    missing = missing_in(node, lacking)
     return f"{node.name}/{missing}" if missing else ""
 
 
@@ -461,36 +475,3 @@ def _choose(node: _Node, names: set[str]) -> None:
     for child in [each for each in node.children if each.name in names and each.name != chosen]:
         child.drop("one_of")
         node.children.remove(child)
-
-
-def _missing(node: _Node, kind: ComplexType, lacking: dict[str, str]) -> str:
-    present = Counter(child.name for child in node.children)
-    if kind.choice:
-        return "" if _satisfied(kind.elements, present) else _first(kind.elements, lacking)
-    for particle in kind.particles:
-        if isinstance(particle, Choice):
-            if not _satisfied(particle.elements, present):
-                return _first(particle.elements, lacking)
-        elif isinstance(particle, Element) and present[particle.name] < particle.min_occurs:
-            return lacking.get(particle.name, particle.name)
-    return ""
-
-
-def _satisfied(branches: tuple[Element, ...], present: Counter[str]) -> bool:
-    return any(present[each.name] >= max(each.min_occurs, 1) for each in branches) or any(
-        each.min_occurs == 0 for each in branches
-    )
-
-
-def _first(branches: tuple[Element, ...], lacking: dict[str, str]) -> str:
-    """Return the branch that was tried and is not whole, else all there are."""
-    tried = next((lacking[each.name] for each in branches if each.name in lacking), "")
-    return tried or "|".join(each.name for each in branches)
-
-
-def _in_order(node: _Node) -> list[_Node]:
-    kind = node.element.type
-    if isinstance(kind, SimpleType):
-        return []
-    order: Final = {element.name: number for number, element in enumerate(kind.elements)}
-    return sorted(node.children, key=lambda child: order[child.name])

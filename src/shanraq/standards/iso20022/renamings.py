@@ -42,6 +42,8 @@ RENAMINGS: Final = (
     _renaming("Cd", "RptgCd", "pain.001.001.13", within="Dtls"),
     _renaming("TtlNetNtryAmt", "TtlNetNtry/Amt", "camt.053.001.04"),
     _renaming("CdtDbtInd", "TtlNetNtry/CdtDbtInd", "camt.053.001.04", within="TtlNtries"),
+    _renaming("Cd", "CdOrPrtry/Cd", "camt.053.001.02", within="Tp"),
+    _renaming("Prtry", "CdOrPrtry/Prtry", "camt.053.001.02", within="Tp"),
 )
 
 # A value that became one branch of several is put into the first of these that takes it, and taken out of them again.
