@@ -7,7 +7,6 @@ stand. Everything else goes through libxml2's canonical form and is parsed again
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Final, cast
 
 from lxml import etree
@@ -105,13 +104,15 @@ def is_canonical(text: bytes) -> bool:
 def _read_canonical(data: bytes, limits: Limits) -> Body | None:
     if len(data) > limits.size_bytes:
         return None
-    text = simplify(without_prolog(data))
-    tags = read_tags(text)
-    if tags is None or tags.elements > limits.elements or tags.namespaces > limits.namespaces:
+    text = without_prolog(data)
+    if (tags := read_tags(text)) is None:
+        text = simplify(text)
+        tags = read_tags(text)
+    if tags is None or tags.elements > limits.elements or tags.namespaces > limits.namespaces or limits.attributes < 1:
+        return None
+    if tags.deeper_than(limits.depth):
         return None
     root = _parse_clean(text)
-    if _deeper_than(limits.depth)(root.getroottree()):
-        raise Iso20022Error("too_deep", "", 0, f"nested deeper than {limits.depth} levels")
     identity = identify(root)
     if not _declares_what_it_uses(tags, root, identity):
         return None
@@ -155,8 +156,3 @@ def _check_foreign(root: etree._Element) -> None:
         raise SignaturePlaceError(
             "an element outside of the signature has an Id", hint="treat the message as an attack"
         )
-
-
-@lru_cache(maxsize=16)
-def _deeper_than(depth: int) -> etree.XPath:
-    return etree.XPath(f"boolean({'/*' * (depth + 1)})")

@@ -14,11 +14,12 @@ from typing import Final
 
 _SKELETON: Final = b"<>/=\"'!?: \t\r\n"
 _FLESH: Final = bytes(byte for byte in range(256) if byte not in _SKELETON)
+_BETWEEN: Final = bytes(byte for byte in range(256) if byte not in b"<)")
 # An attribute at the end of its tag: a currency or a namespace that is an absolute URI.
 _VALUE: Final = re.compile(
     rb"=(?:(?<= Ccy=)(?=\"[A-Z]{3}\">)|(?<= xmlns=)(?=\"(?:urn|https?):[^\"]))\"([^\"&<>\s]++)\">"
 )
-_REFERENCE: Final = re.compile(rb"amp;|lt;|gt;|#xD;")  # those that C14N writes in text (Canonical XML 1.0, 2.3)
+_OTHER_REFERENCE: Final = re.compile(rb"&(?!amp;|lt;|gt;|#xD;)")  # than C14N writes in text (Canonical XML 1.0, 2.3)
 _NAMESPACES_MOST: Final = 8  # of different shapes; a message with header and envelope has three
 _PROLOG: Final = re.compile(
     rb"(?:\xef\xbb\xbf)?+"
@@ -31,10 +32,23 @@ _NAME_LONGEST: Final = 128
 
 @dataclass(frozen=True, slots=True)
 class Tags:
-    """What was counted in bytes that have the tags of a canonical message."""
+    """What was counted in bytes that have the tags of a canonical message.
+
+    `nesting` has "<" for each start tag and ")" for each end tag, in their order.
+    """
 
     elements: int
     namespaces: int
+    nesting: bytes
+
+    def deeper_than(self, depth: int) -> bool:
+        """Tell whether elements are nested deeper than `depth`; also where the tags do not match each other."""
+        nesting = self.nesting
+        for _ in range(depth):
+            if not nesting:
+                return False
+            nesting = nesting.replace(b"<)", b"")  # takes away all that have no element in them: one level
+        return bool(nesting)
 
 
 def without_prolog(data: bytes) -> bytes:
@@ -72,9 +86,9 @@ def read_tags(text: bytes) -> Tags | None:
     """
     if not text.startswith(b"<") or b"\r" in text or b"\0" in text:
         return None
-    if b"&" in text and not all(map(_REFERENCE.match, {piece[:4] for piece in text.split(b"&")[1:]})):
+    if _OTHER_REFERENCE.search(text) is not None:
         return None
-    skeleton = text.translate(None, _FLESH)
+    skeleton = text.translate(None, _FLESH).replace(b"</>", b")")
     # A value ends with its tag, and no tag counted below has a second one. So each is of one tag.
     values = Counter(_VALUE.findall(text))
     shapes = {value.translate(None, _FLESH) for value in values}
@@ -82,10 +96,11 @@ def read_tags(text: bytes) -> Tags | None:
         return None
     attributed = sum(skeleton.count(b'< ="' + shape + b'">') for shape in shapes)
     starts = skeleton.count(b"<>") + attributed
-    ends = skeleton.count(b"</>")
+    ends = skeleton.count(b")")
     # An empty-element tag has the shape of an end tag: then there are more of those.
-    if starts != ends or not skeleton.count(b"<") == skeleton.count(b">") == starts + ends:
+    if starts != ends or skeleton.count(b"<") != starts or skeleton.count(b">") != starts:
         return None
     if attributed != values.total():
         return None
-    return Tags(starts, sum(count for value, count in values.items() if b":" in value))
+    namespaces = sum(count for value, count in values.items() if b":" in value)
+    return Tags(starts, namespaces, skeleton.translate(None, _BETWEEN))
