@@ -50,10 +50,11 @@ check: $(INSTALLED) ## Check style, types, layers of imports and dependencies
 drill: $(INSTALLED) ## Run the crash and fuzz drills in full (minutes)
 	SHANRAQ_DRILL=full $(BIN)/pytest -m drill -n 0 --timeout 3600
 
-bench: $(INSTALLED) ## Measure the ledger, the API and the ISO 8583 codec on this machine
+bench: $(INSTALLED) ## Measure the ledger, the API and the codecs of ISO 8583 and ISO 20022 on this machine
 	$(BIN)/shanraq bench ledger
 	$(BIN)/shanraq bench api
 	$(BIN)/shanraq bench iso8583
+	$(BIN)/shanraq bench iso20022
 
 docs: $(INSTALLED) ## Write openapi/ and events/ anew from the code
 	$(BIN)/shanraq docs

@@ -10,9 +10,9 @@ from typing import Any
 import httpx
 import pytest
 
+from shanraq.simulators.serve import Request
 from shanraq.simulators.visa import VisaCredentials, VisaSimulator
 from shanraq.simulators.visa.currency import MINOR_DIGITS, decimal_text, minor_units
-from shanraq.simulators.visa.serve import Request
 from shanraq.simulators.visa.verify import NotAuthenticError, Verifier, keys_of
 from tests.conformance.data import conformance_data
 from tests.simulators.visa.client import Merchant, order, payment, reversal

@@ -105,6 +105,7 @@ async def test_what_is_not_due_waits(world: InterbankWorld) -> None:
         ("PAYER", "PAYER", "", "KZT", "N", "AC03"),
         ("PAYER", ELSEWHERE, OTHER_BANK, "KZT", "", "BE22"),
         ("PAYER", "", OTHER_BANK, "KZT", "N", "AC03"),
+        ("PAYER", iban("601", 77)[:-1] + "8", OTHER_BANK, "KZT", "N", "AC03"),
         ("PAYER", "DE89370400440532013000", "", "KZT", "N", "RC04"),
         ("PAYER", "SUSPENDED", "", "KZT", "N", "AC06"),
         ("PAYER", "CLOSED", "", "KZT", "N", "AC07"),

@@ -26,6 +26,16 @@ def test_the_committed_document_is_the_generated_one(name: str) -> None:
     assert (ROOT / name).read_bytes() == GENERATED[name], "run `make docs` and commit what it writes"
 
 
+@pytest.mark.parametrize("name", ["openapi/openapi-3.1.json", "openapi/openapi-3.0.json"])
+def test_answers_in_xml_are_described_as_such(name: str) -> None:
+    paths = json.loads(GENERATED[name])["paths"]
+
+    for path in ("/v1/accounts/{account_id}/statements/{day}", "/v1/messages/{message_id}/content"):
+        answers = paths[path]["get"]["responses"]
+        assert answers["200"]["content"] == {"application/xml": {"schema": {"type": "string"}}}
+        assert answers["404"] == {"$ref": "#/components/responses/NotFound"}
+
+
 def test_no_document_is_left_of_an_event_that_is_gone() -> None:
     assert {f"events/{path.name}" for path in (ROOT / "events").glob("*.json")} <= set(GENERATED)
 

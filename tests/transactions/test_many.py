@@ -40,7 +40,7 @@ async def test_many_are_held_executed_and_released_at_once(bank: Bank) -> None:
     assert await bank.balance(payer.id) == (100, 60, 0)
 
     async with bank.db.begin(bank.actor) as tx:
-        found = await transactions.load_transactions(tx, [one.transaction.id for one in stored])
+        found = await transactions.lock_transactions(tx, [one.transaction.id for one in stored])
         first, second, third = (found[one.transaction.id] for one in stored)
         executed = await transactions.execute_all(tx, [first, second])
         released = await transactions.release_all(tx, [(third, "rejected_ac04")])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Generic, TypeVar
 
 import msgspec
@@ -55,7 +56,32 @@ class _Sent:
         await send({"type": "http.response.body", "body": self._body, "more_body": False})
 
 
-def answer_given(given: Given[T], status_code: int | None = None) -> Answer[T]:
+class Streamed(Answer[T], Generic[T]):
+    """Answer with chunks of bytes, sent one after another: the answer as a whole is never in memory."""
+
+    def __init__(self, chunks: Iterable[bytes], media_type: str, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(None, media_type=media_type, headers=dict(headers or {}))  # type: ignore[arg-type]
+        self._chunks = chunks
+
+    def to_asgi_response(self, app: Any, request: Any, **defaults: Any) -> Any:
+        """Return the application that sends the chunks."""
+        headers = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in self.headers.items()]
+        headers.append((b"content-type", str(self.media_type).encode("latin-1")))
+        chunks = self._chunks
+
+        async def sent(scope: Scope, receive: Receive, send: Send) -> None:
+            await send({"type": "http.response.start", "status": 200, "headers": headers})
+            for chunk in chunks:
+                await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+        return sent
+
+
+def answer_given(
+    given: Given[T], status_code: int | None = None, headers: Mapping[str, str] | None = None
+) -> Answer[T]:
     """Answer a keyed request, and say so if the answer had been given before."""
-    headers = {"Idempotent-Replayed": "true"} if given.replayed else None
+    if given.replayed:
+        headers = {**(headers or {}), "Idempotent-Replayed": "true"}
     return Answer(given.value, headers=headers, status_code=status_code)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 import structlog
@@ -60,11 +61,14 @@ def create_app(
     address_limit: RateLimiter | None = None,
     body_limit_bytes: int = BODY_LIMIT_BYTES,
     body_timeout_seconds: float = BODY_TIMEOUT_SECONDS,
+    upload_limit_bytes: int = BODY_LIMIT_BYTES,
+    upload_timeout_seconds: float = BODY_TIMEOUT_SECONDS,
     version: str = "0.1.0",
 ) -> Edge:
     """Make the application that serves `routes`; each may take `services` and `actor` by these names.
 
-    Without limiters there are no rate limits. Raises RouteError for a route that is declared wrongly.
+    Without limiters there are no rate limits. Routes that take files have the bounds of an upload. Raises RouteError for a
+    route that is declared wrongly.
     """
     metrics = metrics or Metrics()
     document = Document(version)
@@ -92,7 +96,9 @@ def create_app(
     )
     gate.learn(app)
     document.of(app)
-    return Edge(app, metrics, document, direct_routes(app, gate, services), body_limit_bytes, body_timeout_seconds)
+    bounds = Bounds(body_limit_bytes, body_timeout_seconds)
+    uploads = dict.fromkeys(gate.uploads(), Bounds(upload_limit_bytes, upload_timeout_seconds))
+    return Edge(app, metrics, document, direct_routes(app, gate, services), bounds, uploads)
 
 
 def _provider(services: object) -> Callable[[], Any]:
@@ -116,6 +122,14 @@ def _refused(request: Request[Any, Any, Any], error: Exception) -> Response[byte
     return _answer_to(error, exchange_of(request.scope), request.scope)
 
 
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How large a body may be, and how long it may take to arrive."""
+
+    limit_bytes: int
+    timeout_seconds: float
+
+
 class Edge:
     """The outermost layer: request id, metrics, bounds of the body, and the headers every answer has."""
 
@@ -125,15 +139,15 @@ class Edge:
         metrics: Metrics,
         document: Document,
         direct: dict[tuple[str, str], Direct],
-        body_limit_bytes: int,
-        body_timeout_seconds: float,
+        bounds: Bounds,
+        uploads: Mapping[tuple[str, str], Bounds],
     ) -> None:
         self.litestar = app
         self.metrics = metrics
         self.document = document
         self.direct = direct
-        self._body_limit_bytes = body_limit_bytes
-        self._body_timeout_seconds = body_timeout_seconds
+        self._bounds = bounds
+        self._uploads = uploads
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -142,7 +156,8 @@ class Edge:
         started_at = time.perf_counter()
         headers, repeated = _read(scope["headers"])
         method = scope["method"]
-        bounded = BoundedBody(receive, self._body_limit_bytes, self._body_timeout_seconds)
+        bounds = self._uploads.get((method, scope["path"]), self._bounds)
+        bounded = BoundedBody(receive, bounds.limit_bytes, bounds.timeout_seconds)
         exchange = Exchange(_request_id(headers), method, headers, bounded)
         if method == "HEAD":
             # The server, which keeps its own scope, sends no body; all else is as for GET (RFC 9110, 9.3.2).
@@ -160,7 +175,7 @@ class Edge:
             await send(message)
 
         try:
-            self._check(headers, repeated)
+            _check(headers, repeated, bounds)
             direct = self.direct.get((method, scope["path"]))
             if direct is not None:
                 await direct(scope, exchange, answer)
@@ -177,12 +192,13 @@ class Edge:
             route = scope.get("path_template", "unmatched")
             self.metrics.observe(str(route), method, status or 499, time.perf_counter() - started_at)
 
-    def _check(self, headers: dict[bytes, bytes], repeated: bytes | None) -> None:
-        if repeated is not None:
-            raise problems.RepeatedHeaderError(field=repeated.decode("latin-1").title())
-        length = headers.get(b"content-length")
-        if length is not None and (not length.isdigit() or int(length) > self._body_limit_bytes):
-            raise LargeBodyError(f"is larger than {self._body_limit_bytes} bytes", field="Content-Length")
+
+def _check(headers: dict[bytes, bytes], repeated: bytes | None, bounds: Bounds) -> None:
+    if repeated is not None:
+        raise problems.RepeatedHeaderError(field=repeated.decode("latin-1").title())
+    length = headers.get(b"content-length")
+    if length is not None and (not length.isdigit() or int(length) > bounds.limit_bytes):
+        raise LargeBodyError(f"is larger than {bounds.limit_bytes} bytes", field="Content-Length")
 
 
 def _read(pairs: Sequence[tuple[bytes, bytes]]) -> tuple[dict[bytes, bytes], bytes | None]:

@@ -7,6 +7,8 @@ A route declares in `opt` who may call it:
     {"public": True}              everybody, within the limit of the client address
     {"unlimited": True}           besides `public`: no rate limit
 
+A route that takes a file and reads it as it arrives says which: {"upload": ("application/xml",)}. It has bounds of its own.
+
 A route that declares nothing is a mistake of ours and found when the application is made.
 """
 
@@ -31,7 +33,7 @@ from shanraq.api.auth import Authenticate, is_signed, read_credentials
 from shanraq.api.exchange import Exchange, exchange_of
 from shanraq.api.openapi import ParameterOfRoute, parameters_of
 from shanraq.api.ratelimit import RateLimiter, key_of_address
-from shanraq.api.strict import EmptyBodyError, InvalidFieldError, check_media_type, reason_of
+from shanraq.api.strict import EmptyBodyError, InvalidFieldError, check_media_type, check_upload, reason_of
 from shanraq.core.actor import Actor
 from shanraq.core.errors import UnauthenticatedError
 
@@ -41,7 +43,7 @@ ANY_SCOPE: Final = "*"
 CurrentActor = NamedDependency[SkipValidation[Actor]]
 """The parameter `actor: CurrentActor` of a route that is not public."""
 
-_OPTIONS: Final = frozenset(("scope", "public", "unlimited", "answers", "security"))
+_OPTIONS: Final = frozenset(("scope", "public", "unlimited", "answers", "security", "upload"))
 _INTEGER: Final = re.compile(r"-?[0-9]{1,19}")
 
 
@@ -57,7 +59,12 @@ class Policy:
     limited: bool
     takes_body: bool
     answers_json: bool
+    upload: tuple[str, ...]
     parameters: dict[str, ParameterOfRoute]
+
+
+class SignedUploadError(UnauthenticatedError, code="signed_upload", status=401):
+    """A file is sent with a key, not signed: its signature could be checked only when all of it had been taken."""
 
 
 class Gate:
@@ -71,6 +78,7 @@ class Gate:
         self._address_limit = address_limit
         self._policies: dict[Any, Policy] = {}
         self._methods: defaultdict[str, set[str]] = defaultdict(set)
+        self._paths: list[tuple[str, Any]] = []
 
     def learn(self, app: Litestar) -> None:
         """Read what the routes declare; raise RouteError for one that declares it wrongly."""
@@ -79,6 +87,7 @@ class Gate:
                 self._methods[route.path] |= route.methods
                 for handler in route.route_handlers:
                     self._policies[handler] = _policy_of(handler, route)
+                    self._paths.append((route.path, handler))
 
     async def before(self, request: Request[Any, Any, Any]) -> Response[None] | None:
         """Admit the request: Litestar's hook before every route.
@@ -97,17 +106,30 @@ class Gate:
         """Return what a route declared."""
         return self._policies[handler]
 
+    def uploads(self) -> frozenset[tuple[str, str]]:
+        """Return method and path of the routes that take files."""
+        return frozenset(
+            (method, path)
+            for path, handler in self._paths
+            if self._policies[handler].upload
+            for method in handler.http_methods - {"OPTIONS"}
+        )
+
     async def admit(self, scope: Mapping[str, Any], exchange: Exchange, policy: Policy) -> None:
         """Refuse the request, or let it through with its actor."""
         if policy.scope is None:
             if policy.limited:
                 self._take(self._address_limit, key_of_address(_host(scope)), exchange)
         else:
+            if policy.upload and is_signed(exchange.headers):
+                raise SignedUploadError(field="Shanraq-Signature")
             await self._identify(scope, exchange, policy.scope)
         if scope["query_string"]:
             _check_query(scope["query_string"], policy.parameters)
         if policy.answers_json and b"accept" in exchange.headers and not _accepts_json(exchange.headers[b"accept"]):
             raise problems.NotAcceptableError(field="Accept")
+        if policy.upload:
+            check_upload(exchange.headers, policy.upload)
         if policy.takes_body:
             check_media_type(exchange.headers.get(b"content-type"))
             if not await exchange.body():
@@ -195,7 +217,7 @@ _JSON_RANGES: Final = ("*/*", "application/*", "application/json")
 def _policy_of(handler: Any, route: HTTPRoute) -> Policy:
     name = f"{'/'.join(sorted(handler.http_methods))} {route.path}"
     if handler.http_methods == {"OPTIONS"}:
-        return Policy(scope=None, limited=False, takes_body=False, answers_json=False, parameters={})
+        return Policy(scope=None, limited=False, takes_body=False, answers_json=False, upload=(), parameters={})
     declared = handler.opt
     if unknown := declared.keys() - _OPTIONS:
         raise RouteError(f"{name}: opt has no {', '.join(sorted(unknown))}")
@@ -213,6 +235,7 @@ def _policy_of(handler: Any, route: HTTPRoute) -> Policy:
         limited=not declared.get("unlimited", False),
         takes_body=field is not None,
         answers_json=handler.media_type in (None, "application/json"),
+        upload=declared.get("upload", ()),
         parameters=parameters,
     )
 

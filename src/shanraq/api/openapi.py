@@ -30,6 +30,7 @@ from litestar.utils import get_enum_string_value
 from shanraq.api import problems as problem_table
 from shanraq.api.openapi30 import to_openapi_30
 from shanraq.api.problems import Problem
+from shanraq.api.xml import XmlAnswer
 
 _REFERENCE: Final = "#/components/schemas/{name}"
 _RESERVED: Final = frozenset(("data", "request", "scope", "state", "headers", "cookies", "query", "body", "socket"))
@@ -344,6 +345,7 @@ class _Operation:
         self.tags: list[str] = handler.resolve_tags()
         self._handler = handler
         self._public = bool(handler.opt.get("public"))
+        self._upload: tuple[str, ...] = handler.opt.get("upload", ())
         self._parameters = list(parameters_of(handler))
         self._keyed = any(parameter.name == _IDEMPOTENCY_KEY for parameter in self._parameters)
         self._body = handler.parsed_data_field.annotation if handler.parsed_data_field is not None else None
@@ -364,7 +366,7 @@ class _Operation:
             statuses |= {429}
         if not self._public:
             statuses |= {401, 403, 503}
-        if self._body is not None:
+        if self._body is not None or self._upload:
             statuses |= {408, 413, 415}
         if any(parameter.place == "path" for parameter in self._parameters):
             statuses |= {404}
@@ -407,6 +409,13 @@ class _Operation:
                 "required": True,
                 "content": {"application/json": {"schema": schemas[self._body]}},
             }
+        if self._upload:
+            content = {media_type: {"schema": {"type": "string"}} for media_type in self._upload}
+            operation["requestBody"] = {
+                "required": True,
+                "description": "The file; it may be compressed (`Content-Encoding: gzip`).",
+                "content": content,
+            }
         if handler.deprecated:
             operation["deprecated"] = True
         return operation
@@ -431,6 +440,8 @@ class _Operation:
 
 def _answer_type(annotation: Any) -> Any:
     """Return what a route answers with, without the response around it; None for nothing."""
+    if annotation is XmlAnswer:
+        return str
     if isinstance(origin := get_origin(annotation), type) and issubclass(origin, Response):
         annotation = get_args(annotation)[0]
     return None if annotation in (None, type(None)) else annotation

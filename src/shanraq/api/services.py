@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias, TypeVar
 
 from litestar.di import NamedDependency
 from litestar.params import SkipValidation
 
-from shanraq import credit_transfers, partners, payments, transactions, webhooks
+from shanraq import credit_transfers, partners, payment_files, payments, statements, transactions, webhooks
 from shanraq.api.answer import Answer, answer_given
 from shanraq.core.actor import Actor
 from shanraq.core.batch import Batcher
@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 @dataclass(slots=True)
 class ApiServices:
-    """The database, the keys, the payment systems, the rules of webhook targets, the clearing systems.
+    """The database, the keys, the payment systems, the rules of webhook targets, the clearing systems, who keeps the accounts.
 
     `transactions_batch` gathers concurrent requests of one credential into one database transaction.
     """
@@ -32,6 +32,8 @@ class ApiServices:
     acquiring: payments.Acquiring
     webhook_policy: webhooks.GuardPolicy
     interbank: credit_transfers.Interbank
+    institution: statements.Institution = field(default_factory=statements.Institution)
+    payment_file_limit_bytes: int = payment_files.LIMIT_BYTES
     transactions_batch: Batcher[transactions.Asked, transactions.Answer] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -43,12 +45,17 @@ class ApiServices:
         assert isinstance(group, Actor)
         return await transactions.create_transactions(self.db, group, asked)
 
-    async def answered(self, actor: Actor, given: Given[T]) -> Answer[T]:
+    @property
+    def reports(self) -> statements.Reader:
+        """Return what account reports are read with."""
+        return statements.Reader(self.db, self.keyring, self.institution)
+
+    async def answered(self, actor: Actor, given: Given[T], headers: Mapping[str, str] | None = None) -> Answer[T]:
         """Answer a keyed request; a replay is what a certification run wants to see."""
         if given.replayed and actor.certifying:
             async with self.db.begin(actor) as tx:
                 await partners.observe(tx, partners.Check.IDEMPOTENT_REPLAY, actor.request_id)
-        return answer_given(given)
+        return answer_given(given, headers=headers)
 
 
 Services: TypeAlias = NamedDependency[SkipValidation[ApiServices]]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
@@ -28,6 +28,7 @@ BODY_TIMEOUT_SECONDS: Final = 30.0
 DEPTH_LIMIT: Final = 32
 
 _MEDIA_TYPE = re.compile(r'application/json(?:\s*;\s*charset="?utf-8"?)?\s*', re.IGNORECASE)
+_PARAMETERS = re.compile(r'(?:\s*;\s*charset="?(?:utf-8|us-ascii)"?)?\s*', re.IGNORECASE)
 _BRACKETS = re.compile(rb'"(?:[^"\\]|\\.)*"|([\[{])|([\]}])', re.DOTALL)
 _PLACE = re.compile(r" - at (?:`key` in )?`\$(.*)`$", re.DOTALL)
 _UNKNOWN = re.compile(r"Object contains unknown field `(.*)`", re.DOTALL)
@@ -78,7 +79,10 @@ class InvalidFieldError(InvalidInputError, code="invalid_field", status=400):
 
 
 class MediaTypeError(ShanraqError, code="unsupported_media_type", status=415):
-    """The body must be sent as `Content-Type: application/json`, in UTF-8."""
+    """The body is not of a media type that this request takes.
+
+    That is `Content-Type: application/json`, in UTF-8, unless the request takes a file.
+    """
 
 
 class LargeBodyError(ShanraqError, code="body_too_large", status=413):
@@ -162,6 +166,15 @@ def check_media_type(content_type: bytes | None) -> None:
         raise MediaTypeError(field="Content-Type")
 
 
+def check_upload(headers: Mapping[bytes, bytes], media_types: Sequence[str]) -> None:
+    """Raise MediaTypeError unless a file comes as one of the media types, plain or compressed by gzip."""
+    kind, semicolon, rest = headers.get(b"content-type", b"").decode("latin-1").partition(";")
+    if kind.strip().lower() not in media_types or not _PARAMETERS.fullmatch(semicolon + rest):
+        raise MediaTypeError(f"must be {' or '.join(media_types)}", field="Content-Type")
+    if headers.get(b"content-encoding", b"identity").strip().lower() not in (b"identity", b"gzip"):
+        raise MediaTypeError("must be gzip, or left out", field="Content-Encoding")
+
+
 class BoundedBody:
     """Receive a body within a size and a time; the ASGI `receive` of a request.
 
@@ -187,6 +200,15 @@ class BoundedBody:
             message = await self()
             parts.append(message.get("body", b""))
         return b"".join(parts)
+
+    async def stream(self) -> AsyncIterator[bytes]:
+        """Yield the body as it arrives."""
+        more = True
+        while more:
+            message: Any = await self()
+            if body := message.get("body", b""):
+                yield body
+            more = message.get("more_body", False)
 
     async def __call__(self) -> HTTPReceiveMessage:
         if self._complete:

@@ -149,6 +149,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["json", "text"] = "json"
     body_limit_bytes: int = 65_536
+    payment_file_limit_bytes: int = 268_435_456
+    """How large an uploaded payment file may be, both packed and unpacked."""
+    payment_file_timeout_seconds: float = 600.0
+    """How long an upload may take."""
     rate_limit_per_second: float = 500.0
     rate_limit_burst: int = 1_000
     public_rate_limit_per_second: float = 5.0
@@ -175,10 +179,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Empty url: no live credit transfers to other banks."""
     clearing_ask_after_seconds: float = 60.0
     """How long a credit transfer may be without a status before the clearing system is asked for it."""
-    business_timezone: str = "Asia/Almaty"
-    """Where the business day begins and ends: execution dates, statements."""
     switch: SwitchSettings = SwitchSettings()
     """The gateway of terminals, which runs where its role (iso8583) is named."""
+    institution_bic: str = ""
+    """The BIC of the institution that keeps the accounts, for account reports; empty leaves it out."""
+    business_timezone: str = "Asia/Almaty"
+    """Where business days begin at midnight (IANA), for execution dates and statements; not to be changed later."""
     unsafe: bool = False
     """Run on a PostgreSQL that may lose acknowledged commits (fsync off)."""
 

@@ -31,6 +31,7 @@ from shanraq.credit_transfers.find import (
     totals,
     trace_transfer,
     transfers_of_file,
+    walk_transfers,
 )
 from shanraq.credit_transfers.forget import forget
 from shanraq.credit_transfers.inquire import ask, oldest_unanswered_seconds
@@ -57,4 +58,5 @@ __all__ = [
     "Taken", "Terms", "Totals", "Trace", "TransferStatus", "Unconfirmed", "add_transfers", "ask", "details_of_transactions",
     "execute", "find_recall", "find_transfer", "forget", "list_transfers", "oldest_unanswered_seconds", "recall_transfer",
     "recalls_of_transfer", "send_queued", "take_news", "totals", "trace_transfer", "transfers_of_file", "verify",
+    "walk_transfers",
 ]  # fmt: skip

@@ -247,7 +247,7 @@ async def settle_all(tx: Tx, transfers: Sequence[CreditTransfer]) -> list[Credit
     """Settle submitted transfers: their held money goes to the clearing account."""
     if not transfers:
         return []
-    held = await transactions.load_transactions(tx, [_transaction_of(one) for one in transfers])
+    held = await transactions.lock_transactions(tx, [_transaction_of(one) for one in transfers])
     await transactions.execute_all(tx, [held[_transaction_of(one)] for one in transfers])
     after = [
         _next(tx, one, status=one.status.to(TransferStatus.SETTLED), clearing_status="ACSC", settled_at=tx.now)
@@ -263,7 +263,7 @@ async def reject_all(tx: Tx, rejected: Sequence[tuple[CreditTransfer, Rejection]
     """Reject submitted transfers: their money is free again, and so are their identifiers."""
     if not rejected:
         return
-    held = await transactions.load_transactions(tx, [_transaction_of(one) for one, _ in rejected])
+    held = await transactions.lock_transactions(tx, [_transaction_of(one) for one, _ in rejected])
     await transactions.release_all(
         tx, [(held[_transaction_of(one)], f"rejected_{why.reason.lower()}") for one, why in rejected]
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -20,9 +21,10 @@ from shanraq.credit_transfers.clearing import Interbank, Terms
 from shanraq.credit_transfers.model import CreditTransfer, Details, Rejection, Route, TransferStatus
 from shanraq.credit_transfers.pacs import Written, credit_transfer
 from shanraq.credit_transfers.tell import tell
-from shanraq.standards.iso20022.identifiers import kz_bank_of_iban, kz_bic_of_bank, same_bic
+from shanraq.standards.iso20022.identifiers import iban_fault, kz_bank_of_iban, kz_bic_of_bank, same_bic
 
 BATCH: Final = 1000
+_IBAN_LIKE: Final = re.compile(r"[A-Z]{2}[0-9]{2}")
 _FAILURES: Final = {
     "insufficient_funds": Rejection("AM04", "the account does not hold the amount"),
     "limit_exceeded": Rejection("AM14", "the account would go over its limit"),
@@ -146,6 +148,9 @@ def _check_clearing(plan: _Plan, terms: Terms) -> Rejection | None:
         return Rejection("AM03", f"{terms.name} does not clear {plan.transfer.currency}")
     if not details.creditor_account:
         return Rejection("AC03", "the creditor's account is missing")
+    if _IBAN_LIKE.match(details.creditor_account) and iban_fault(details.creditor_account) is not None:
+        # A clearing system would refuse the whole message for it.
+        return Rejection("AC03", "the creditor's IBAN is wrong")
     if not details.creditor_name:
         return Rejection("BE22", "the creditor's name is missing")
     plan.agent = details.creditor_agent

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 
 import msgspec
 
@@ -87,6 +87,11 @@ async def transfers_of_file(
 ) -> list[CreditTransfer]:
     """Return transfers of a file in its order, after a position."""
     return await store.of_file(tx, payment_file_id, after_position, limit)
+
+
+def walk_transfers(tx: Tx, payment_file_id: str) -> AsyncIterator[CreditTransfer]:
+    """Yield the transfers of a file in its order, as they all stood at one moment; never all in memory."""
+    return store.walk_file(tx, payment_file_id)
 
 
 async def totals(tx: Tx, payment_file_id: str) -> Totals:

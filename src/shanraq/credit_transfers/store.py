@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
@@ -144,6 +144,17 @@ async def of_file(tx: Tx, payment_file_id: str, after_position: int, limit: int)
     return [transfer_of(row) for row in rows]
 
 
+async def walk_file(tx: Tx, payment_file_id: str) -> AsyncIterator[CreditTransfer]:
+    """Yield the transfers of a file in its order, as they all stood at one moment."""
+    partner_id, environment = tx.actor.scope
+    async for row in tx.cursor(
+        """SELECT * FROM credit_transfer
+            WHERE payment_file_id = $1 AND partner_id = $2 AND environment = $3 ORDER BY position""",
+        payment_file_id, partner_id, environment,
+    ):  # fmt: skip
+        yield transfer_of(row)
+
+
 async def count(tx: Tx, payment_file_id: str) -> list[Row]:
     """Return how many transfers of a file stand where, and their amounts by currency."""
     partner_id, environment = tx.actor.scope
@@ -155,11 +166,14 @@ async def count(tx: Tx, payment_file_id: str) -> list[Row]:
 
 
 async def of_transactions(tx: Tx, transaction_ids: Sequence[str]) -> list[Row]:
-    """Return rows of the transfers these transactions were made for."""
+    """Return rows of the transfers these transactions were made for; one may be there twice."""
     partner_id, environment = tx.actor.scope
     return await tx.rows(
-        """SELECT * FROM credit_transfer
-            WHERE partner_id = $1 AND environment = $2 AND (transaction_id = ANY($3) OR return_transaction_id = ANY($3))""",
+        # By the indexes of transactions, whatever the planner thinks of the partner: it may have a million transfers.
+        """WITH found AS MATERIALIZED (SELECT * FROM credit_transfer WHERE transaction_id = ANY($3)
+                                        UNION ALL
+                                       SELECT * FROM credit_transfer WHERE return_transaction_id = ANY($3))
+           SELECT * FROM found WHERE partner_id = $1 AND environment = $2""",
         partner_id, environment, list(transaction_ids),
     )  # fmt: skip
 

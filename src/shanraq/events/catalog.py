@@ -34,6 +34,9 @@ _TYPES: Final = (
     EventType("account.created", "An account was opened."),
     EventType("account.updated", "An account's details or status changed."),
     EventType("account.suspended", "An account was suspended."),
+    EventType(
+        "account.reported", "A report of an account was made: a notification, an intraday report or a statement."
+    ),
     EventType("payment.initiated", "A payment was sent to its payment system."),
     EventType("payment.authorized", "The payment system holds the money."),
     EventType("payment.captured", "All or part of the authorised money was taken."),
@@ -49,6 +52,9 @@ _TYPES: Final = (
     EventType("p2p_transfer.completed", "The transfer is done."),
     EventType("p2p_transfer.failed", "The transfer was refused; nothing moved."),
     EventType("p2p_transfer.rolled_back", "The transfer was reversed."),
+    EventType("payment_file.accepted", "A payment file is valid; its transactions become credit transfers."),
+    EventType("payment_file.rejected", "A payment file was refused as a whole; nothing of it is carried out."),
+    EventType("payment_file.completed", "Every credit transfer of a payment file has its outcome."),
     EventType("credit_transfer.settled", "The money of a credit transfer has reached the other account or bank."),
     EventType("credit_transfer.rejected", "A credit transfer was refused; nothing moved."),
     EventType("credit_transfer.returned", "A settled credit transfer came back."),

@@ -26,13 +26,16 @@ from shanraq.ledger.model import (
     ExpiredHold,
     Result,
     Side,
+    Standing,
     StatementEntry,
     Transfer,
     TransferFlags,
     TransferStatus,
+    Turnover,
     instant_of,
 )
 from shanraq.ledger.open_accounts import open_accounts
+from shanraq.ledger.period import end_period, grown, standing, turnover
 from shanraq.ledger.post import post
 from shanraq.ledger.post_pending import post_pending
 from shanraq.ledger.reverse import reverse
@@ -44,7 +47,7 @@ from shanraq.ledger.void_pending import void_pending
 __all__ = [
     "AMOUNT_MAX", "Account", "AccountFlags", "AccountResult", "AccountStatus", "AccountUnknownError",
     "AlreadyReversedError", "Balance", "BatchTooLargeError", "EntryKind", "ExpiredHold", "Finding", "NotReversibleError",
-    "Result", "Side", "StatementEntry", "Transfer", "TransferFlags", "TransferStatus", "TransferUnknownError", "balance",
-    "balances", "expire_holds", "hold", "instant_of", "open_accounts", "post", "post_pending", "reverse", "statement",
-    "transfers", "transfers_about", "verify", "void_pending",
+    "Result", "Side", "Standing", "StatementEntry", "Transfer", "TransferFlags", "TransferStatus", "TransferUnknownError",
+    "Turnover", "balance", "balances", "end_period", "expire_holds", "grown", "hold", "instant_of", "open_accounts", "post",
+    "post_pending", "reverse", "standing", "statement", "transfers", "transfers_about", "turnover", "verify", "void_pending",
 ]  # fmt: skip

@@ -335,6 +335,22 @@ class StatementEntry(msgspec.Struct, frozen=True, gc=False):
     balance: Balance
 
 
+class Standing(msgspec.Struct, frozen=True, gc=False):
+    """How an account stands after its entry number `seq`."""
+
+    seq: int
+    balance: Balance
+
+
+class Turnover(msgspec.Struct, frozen=True, gc=False):
+    """How many entries booked an account's debits and credits, and their sums in minor units."""
+
+    debits: int = 0
+    debited: int = 0
+    credits: int = 0
+    credited: int = 0
+
+
 def nanoseconds_of(instant: datetime) -> int:
     """Return an aware instant as nanoseconds since 1970 UTC, exactly."""
     return (instant - _EPOCH) // timedelta(microseconds=1) * 1000

@@ -10,7 +10,16 @@ from msgspec.structs import astuple
 
 from shanraq.core.db import ContendedError, Row, Tx
 from shanraq.ledger.evaluate import EXPIRY, Book, Entry, Position, expires_at
-from shanraq.ledger.model import Balance, EntryKind, Side, StatementEntry, Transfer, TransferFlags
+from shanraq.ledger.model import (
+    Balance,
+    EntryKind,
+    Side,
+    Standing,
+    StatementEntry,
+    Transfer,
+    TransferFlags,
+    Turnover,
+)
 
 WIDTH_BITS: Final = 63
 BATCH_LIMIT: Final = 8189
@@ -400,6 +409,79 @@ async def read_statement(
         limit,
     )
     return [_statement_entry_of(row) for row in rows]
+
+
+async def read_standing(tx: Tx, book: int, account_id: int, instant: int | None) -> Standing | None:
+    """Return how an account stands now, or stood after its last entry not later than an instant; None if there is none."""
+    if instant is None:
+        row = await tx.row(
+            """
+            SELECT seq, debits_pending, debits_posted, credits_pending, credits_posted, flags & 32 <> 0
+              FROM ledger_account
+             WHERE book = $1 AND id = $2
+            """,
+            book,
+            account_id,
+        )
+        return None if row is None else Standing(row[0], Balance(*row[1:]))
+    found = (await read_balances_at(tx, book, [account_id], instant)).get(account_id)
+    if found is None:
+        return None
+    return Standing(await tx.value("SELECT ledger_seq_at($1, $2, $3)", book, account_id, instant), found)
+
+
+async def read_turnover(tx: Tx, book: int, account_id: int, after_seq: int, up_to_seq: int) -> Turnover:
+    """Count and sum the entries of a span that moved or posted something."""
+    row = await tx.row(
+        """
+        SELECT d.number, d.sum, c.number, c.sum
+          FROM (SELECT count(*) AS number, coalesce(sum(amount), 0)::text AS sum FROM ledger_transfer
+                 WHERE book = $1 AND debit_account_id = $2 AND debit_seq > $3 AND debit_seq <= $4
+                   AND flags & (2 | 8 | 65536) = 0) d,
+               (SELECT count(*) AS number, coalesce(sum(amount), 0)::text AS sum FROM ledger_transfer
+                 WHERE book = $1 AND credit_account_id = $2 AND credit_seq > $3 AND credit_seq <= $4
+                   AND flags & (2 | 8 | 65536) = 0) c
+        """,
+        book,
+        account_id,
+        after_seq,
+        up_to_seq,
+    )
+    assert row is not None
+    return Turnover(row[0], int(row[1]), row[2], int(row[3]))
+
+
+async def raise_touched_at(tx: Tx, book: int, account_id: int, instant: int) -> bool:
+    """Date an account's later entries after an instant; False if there is no such account."""
+    touched: int | None = await tx.value(
+        "SELECT touched_at FROM ledger_account WHERE book = $1 AND id = $2", book, account_id
+    )
+    if touched is not None and touched < instant:
+        await tx.execute(
+            """
+            UPDATE ledger_account SET touched_at = greatest(touched_at, $3) WHERE book = $1 AND id = $2
+            """,
+            book,
+            account_id,
+            instant,
+        )
+    return touched is not None
+
+
+async def read_grown(tx: Tx, seen: Sequence[tuple[int, int, int]]) -> list[bool]:
+    """Tell for each (book, account, sequence number) whether the account has entries after it."""
+    books, ids, seqs = zip(*seen, strict=True) if seen else ((), (), ())
+    rows = await tx.rows(
+        """
+        SELECT coalesce((SELECT a.seq FROM ledger_account a WHERE a.book = w.book AND a.id = w.id), 0) > w.seq
+          FROM unnest($1::bigint[], $2::uuid[], $3::bigint[]) WITH ORDINALITY AS w (book, id, seq, n)
+         ORDER BY w.n
+        """,
+        books,
+        ids,
+        seqs,
+    )
+    return [row[0] for row in rows]
 
 
 async def read_transfers_about(

@@ -11,7 +11,7 @@ from shanraq.messages.model import Direction, Message, MessageStatus, NewMessage
 
 
 def message_of(row: Row) -> Message:
-    """Read a row of iso_message."""
+    """Read a row of iso_message; its content, which may be long, is read alone."""
     return Message(
         id=row["id"], direction=Direction(row["direction"]), party=Party(row["party"]), definition=row["definition"],
         message_id=row["message_id"], business_id=row["business_id"], sender=row["sender"], receiver=row["receiver"],
@@ -40,7 +40,12 @@ async def insert(tx: Tx, id_: str, new: NewMessage, sealed: bytes, digest: bytes
 
 async def load(tx: Tx, id_: str) -> Message:
     """Return a message the actor may see; raise MessageNotFoundError."""
-    row = await tx.row("SELECT * FROM iso_message WHERE id = $1", id_)
+    row = await tx.row(
+        """SELECT id, direction, party, definition, message_id, business_id, sender, receiver, related_id, status, failure,
+                  size, created_at, updated_at
+             FROM iso_message WHERE id = $1""",
+        id_,
+    )
     if row is None:
         raise MessageNotFoundError(field="message_id")
     return message_of(row)
@@ -56,17 +61,37 @@ async def load_content(tx: Tx, id_: str) -> bytes:
 
 async def load_related(tx: Tx, id_: str) -> list[Message]:
     """Return what answers a message, oldest first."""
-    return [
-        message_of(row) for row in await tx.rows("SELECT * FROM iso_message WHERE related_id = $1 ORDER BY id", id_)
-    ]
+    rows = await tx.rows(
+        """SELECT id, direction, party, definition, message_id, business_id, sender, receiver, related_id, status, failure,
+                  size, created_at, updated_at
+             FROM iso_message WHERE related_id = $1 ORDER BY id""",
+        id_,
+    )
+    return [message_of(row) for row in rows]
 
 
 async def load_named(tx: Tx, message_id: str) -> list[Message]:
     """Return the actor's messages with a message identifier, oldest first."""
     partner_id, environment = tx.actor.scope
     rows = await tx.rows(
-        "SELECT * FROM iso_message WHERE partner_id = $1 AND environment = $2 AND message_id = $3 ORDER BY id",
+        """SELECT id, direction, party, definition, message_id, business_id, sender, receiver, related_id, status, failure,
+                  size, created_at, updated_at
+             FROM iso_message WHERE partner_id = $1 AND environment = $2 AND message_id = $3 ORDER BY id""",
         partner_id, environment, message_id,
+    )  # fmt: skip
+    return [message_of(row) for row in rows]
+
+
+async def page(tx: Tx, *, identification: str | None, after: str, limit: int) -> list[Message]:
+    """Return messages newest first, after an id; one more than `limit` to tell whether more follow."""
+    partner_id, environment = tx.actor.scope
+    rows = await tx.rows(
+        """SELECT id, direction, party, definition, message_id, business_id, sender, receiver, related_id, status, failure,
+                  size, created_at, updated_at
+             FROM iso_message
+            WHERE partner_id = $1 AND environment = $2 AND ($3::text IS NULL OR message_id = $3) AND ($4 = '' OR id < $4)
+            ORDER BY id DESC LIMIT $5 + 1""",
+        partner_id, environment, identification, after, limit,
     )  # fmt: skip
     return [message_of(row) for row in rows]
 

@@ -6,7 +6,7 @@ import base64
 import binascii
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Final
@@ -14,7 +14,7 @@ from typing import Final
 import structlog
 from prometheus_client import CollectorRegistry
 
-from shanraq import credit_transfers, partners, payments, webhooks
+from shanraq import credit_transfers, partners, payments, statements, webhooks
 from shanraq.adapters.cardhost import CardHostAdapter
 from shanraq.adapters.visa import VisaAdapter, VisaConfiguration
 from shanraq.core.actor import SYSTEM, Environment
@@ -24,11 +24,13 @@ from shanraq.core.http import HttpClient
 from shanraq.core.secret import Secret
 from shanraq.core.settings import InvalidSettingError, Settings, VisaSettings
 from shanraq.ops.card_host import card_host, simulated
-from shanraq.ops.clearing import business_zone, clearing
+from shanraq.ops.clearing import clearing, simulated_clearing
+from shanraq.ops.institution import institution_of
 from shanraq.ops.migrate import migrate, pending
 from shanraq.ops.postgres import EmbeddedPostgres, InUseError, self_check
 from shanraq.payments.adapter import Adapter
 from shanraq.simulators.iso8583 import HostConfiguration, Iso8583Host
+from shanraq.simulators.iso20022 import ClearingConfiguration, ClearingSimulator, clearing_credentials
 from shanraq.simulators.visa import VisaCredentials, VisaSimulator
 
 log = structlog.get_logger(__name__)
@@ -50,10 +52,12 @@ class Platform:
     acquiring: payments.Acquiring
     webhook_policy: webhooks.GuardPolicy
     interbank: credit_transfers.Interbank
+    institution: statements.Institution
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)
     card_hosts: tuple[CardHostAdapter, ...] = ()
     visa_simulator: VisaSimulator | None = None
     host_simulator: Iso8583Host | None = None
+    clearing_simulator: ClearingSimulator | None = None
     postgres: EmbeddedPostgres | None = None
 
     async def check_database(self) -> str:
@@ -110,6 +114,7 @@ async def open_platform(
     is on when `control_token` is given), and where card_gateway asks for one, the card host simulator too. Raises
     what the parts raise, as ShanraqErrors that say what to do.
     """
+    institution = institution_of(settings)
     async with AsyncExitStack() as stack:
         owner_dsn, app_dsn, server = await stack.enter_async_context(open_database(settings, announce))
         announce("applying migrations")
@@ -153,7 +158,11 @@ async def open_platform(
             {environment: _preferred(settings.card_gateway, by_name) for environment, by_name in adapters.items()}
         )
         acquiring = payments.Acquiring(db, keyring, gateways, timedelta(seconds=settings.recover_after_seconds))
-        interbank = await _interbank(stack, settings, db, keyring)
+        clearing_simulator: ClearingSimulator | None = None
+        if simulators and not settings.clearing_sandbox.url:
+            announce("starting the clearing simulator")
+            clearing_simulator = await stack.enter_async_context(_clearing_simulator(settings, control_token))
+        interbank = await _interbank(stack, settings, db, keyring, clearing_simulator)
         yield Platform(
             settings,
             owner_dsn,
@@ -163,15 +172,21 @@ async def open_platform(
             acquiring,
             _webhook_policy(settings),
             interbank,
+            institution,
             card_hosts=tuple(hosts),
             visa_simulator=simulator,
             host_simulator=host_simulator,
+            clearing_simulator=clearing_simulator,
             postgres=server,
         )
 
 
 async def _interbank(
-    stack: AsyncExitStack, settings: Settings, db: Database, keyring: Keyring
+    stack: AsyncExitStack,
+    settings: Settings,
+    db: Database,
+    keyring: Keyring,
+    simulator: ClearingSimulator | None,
 ) -> credit_transfers.Interbank:
     clearings: dict[Environment, credit_transfers.Clearing] = {}
     for environment, name, clearing_settings in (
@@ -181,11 +196,14 @@ async def _interbank(
         if clearing_settings.url:
             clearings[environment] = adapter = clearing(name, clearing_settings)
             stack.push_async_callback(adapter.close)
+    if simulator is not None:
+        clearings[Environment.SANDBOX] = simulated_adapter = simulated_clearing(settings.clearing_sandbox, simulator)
+        stack.push_async_callback(simulated_adapter.close)
     return credit_transfers.Interbank(
         db,
         keyring,
         clearings,
-        zone=business_zone(settings.business_timezone),
+        zone=institution_of(settings).zone,
         ask_after_seconds=settings.clearing_ask_after_seconds,
     )
 
@@ -237,6 +255,19 @@ async def _host_simulator(settings: Settings) -> AsyncIterator[Iso8583Host]:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     async with Iso8583Host(HostConfiguration(journal=folder / "card-host.jsonl")) as host:
         yield host
+
+
+@asynccontextmanager
+async def _clearing_simulator(settings: Settings, control_token: str | None) -> AsyncIterator[ClearingSimulator]:
+    folder = settings.data_path / "simulators"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    configuration = ClearingConfiguration(
+        credentials=clearing_credentials(folder / "clearing.json"), database=folder / "clearing.sqlite"
+    )
+    if control_token:
+        configuration = replace(configuration, control_token=control_token)
+    async with ClearingSimulator(configuration) as simulator:
+        yield simulator
 
 
 def _simulated_visa(settings: VisaSettings, simulator: VisaSimulator) -> VisaAdapter:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Final
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import msgspec
 
 from shanraq.adapters.clearing import ClearingAdapter, ClearingConfiguration
 from shanraq.core.money import Currency, UnknownCurrencyError
 from shanraq.core.secret import Secret
 from shanraq.core.settings import ClearingSettings, InvalidSettingError
 from shanraq.credit_transfers import Terms
+from shanraq.simulators.iso20022 import ClearingSimulator
 from shanraq.standards.iso20022.identifiers import bic_fault
 from shanraq.standards.iso20022.signatures import SigningError, SoftwareSigner, TrustError, TrustStore
 
@@ -49,6 +51,23 @@ def clearing(name: str, settings: ClearingSettings) -> ClearingAdapter:
     )
 
 
+def simulated_clearing(settings: ClearingSettings, simulator: ClearingSimulator) -> ClearingAdapter:
+    """Return the adapter of the simulator, as its first participant."""
+    credentials = simulator.credentials
+    member = next(iter(credentials.participants.values()))
+    named = msgspec.structs.replace(settings, bic=member.bic, clearing_bic=credentials.clearing.bic)
+    return ClearingAdapter(
+        ClearingConfiguration(
+            base_url=simulator.base_url,
+            token=Secret(member.token),
+            terms=terms("clearing_sandbox", named),
+            signer=member.signer,
+            trust=credentials.trust_of_participant(),
+            timeout_seconds=settings.timeout_seconds,
+        )
+    )
+
+
 def terms(name: str, settings: ClearingSettings) -> Terms:
     """Return how we take part, as the settings say. Raises InvalidSettingError naming the setting."""
     for field_name in ("bic", "clearing_bic"):
@@ -71,14 +90,6 @@ def terms(name: str, settings: ClearingSettings) -> Terms:
         currencies=currencies,
         transactions_per_message=settings.transactions_per_message,
     )
-
-
-def business_zone(name: str) -> ZoneInfo:
-    """Return a time zone by its name. Raises InvalidSettingError."""
-    try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError):
-        raise InvalidSettingError(f"there is no time zone {name}", field="business_timezone") from None
 
 
 def _read(name: str, field_name: str, path: str) -> bytes:

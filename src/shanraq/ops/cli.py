@@ -235,6 +235,52 @@ def visa(
         sys.exit(1)
 
 
+@simulate.command(name="iso20022")
+def simulate_iso20022(
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8022,
+    credentials: Path = Path("clearing-simulator.json"),
+    journal: Path | None = None,
+    cycle_seconds: float = 0.0,
+    pending_seconds: float = 1.0,
+    control_token: str | None = None,
+) -> None:
+    """Pretend to be a clearing system of credit transfers (ISO 20022 over HTTP), with real signatures and troubles on demand.
+
+    Parameters
+    ----------
+    port
+        Port to listen on; 0 finds a free one.
+    credentials
+        JSON with keys, certificates and tokens of the clearing and its participants; made and written if it is not there.
+    journal
+        File (SQLite) to keep the books in across restarts.
+    cycle_seconds
+        How long payments wait (PDNG) for settlement; 0 settles at once.
+    pending_seconds
+        How long triggers take that decide later, such as SIM-PDNG and SIM-RTRN-AC04.
+    control_token
+        The token of the control API under /control/; without it nobody can use it.
+    """
+    from shanraq.simulators.iso20022 import run_clearing_simulator
+
+    log.configure("info", json=False)
+    try:
+        run_clearing_simulator(
+            host,
+            port,
+            credentials,
+            database=journal,
+            cycle_seconds=cycle_seconds,
+            pending_seconds=pending_seconds,
+            control_token=control_token,
+        )
+    except (OSError, ValueError) as error:
+        console.print(f"[bold red]error[/] {escape(str(error))}")
+        sys.exit(1)
+
+
 @simulate.command(name="iso8583")
 def simulate_iso8583(
     *,
@@ -691,7 +737,8 @@ def docs(folder: Path = Path()) -> None:
 
 @app.command
 def bench(name: str, *, seconds: float = 5.0, rounds: int | None = None) -> None:
-    """Measure, and print ratios to a yardstick of the same run: `ledger` and `api` to pgbench, `iso8583` to pyiso8583.
+    """Measure, and print ratios to a yardstick of the same run: `ledger` and `api` to pgbench, `iso8583` to pyiso8583,
+    `iso20022` to xmllint, xmlschema and pyiso20022.
 
     Parameters
     ----------

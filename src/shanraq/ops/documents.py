@@ -9,7 +9,18 @@ from typing import Any, Final
 
 import msgspec
 
-from shanraq import accounts, credit_transfers, events, p2p, partners, payments, transactions, webhooks
+from shanraq import (
+    accounts,
+    credit_transfers,
+    events,
+    p2p,
+    partners,
+    payment_files,
+    payments,
+    statements,
+    transactions,
+    webhooks,
+)
 from shanraq.api import v1
 from shanraq.api.app import create_app
 from shanraq.core.actor import Actor
@@ -23,8 +34,10 @@ _REFERENCE: Final = "#/$defs/{name}"
 DATA_OF: Final[dict[str, type[msgspec.Struct] | None]] = {
     "transaction.": transactions.Transaction,
     "account.": accounts.Account,
+    "account.reported": statements.AccountReport,
     "payment.": payments.Payment,
     "refund.": payments.Payment,
+    "payment_file.": payment_files.PaymentFile,
     "credit_transfer.": credit_transfers.CreditTransfer,
     "recall.": credit_transfers.Recall,
     "p2p_transfer.": p2p.P2PTransfer,

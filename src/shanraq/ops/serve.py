@@ -8,12 +8,13 @@ import signal
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 import structlog
 import uvicorn
 
-from shanraq import partners, webhooks
+from shanraq import partners, statements, webhooks
 from shanraq.api import v1
 from shanraq.api.app import Edge, create_app
 from shanraq.api.health import Health
@@ -63,7 +64,13 @@ def build_api(platform: Platform, *, routes: bool = True) -> Edge:
     """Put the REST application together; without `routes` it answers for health and metrics only."""
     settings = platform.settings
     services = ApiServices(
-        platform.db, platform.keyring, platform.acquiring, platform.webhook_policy, platform.interbank
+        platform.db,
+        platform.keyring,
+        platform.acquiring,
+        platform.webhook_policy,
+        platform.interbank,
+        platform.institution,
+        settings.payment_file_limit_bytes,
     )
 
     async def authenticate(credentials: partners.Credentials, address: str) -> Actor:
@@ -78,6 +85,8 @@ def build_api(platform: Platform, *, routes: bool = True) -> Edge:
         credential_limit=RateLimiter(settings.rate_limit_per_second, settings.rate_limit_burst),
         address_limit=RateLimiter(settings.public_rate_limit_per_second, settings.public_rate_limit_burst),
         body_limit_bytes=settings.body_limit_bytes,
+        upload_limit_bytes=settings.payment_file_limit_bytes,
+        upload_timeout_seconds=settings.payment_file_timeout_seconds,
     )
 
 
@@ -148,6 +157,7 @@ async def _working(
         card_hosts=platform.card_hosts,
         interbank=platform.interbank,
         recover_interval_seconds=platform.settings.recover_interval_seconds,
+        produce_reports=partial(statements.produce, platform.db, platform.keyring, platform.institution),
     )
     working = asyncio.create_task(worker.run(), name="worker")
     working.add_done_callback(_reporter(failed))

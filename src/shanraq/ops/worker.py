@@ -1,4 +1,4 @@
-"""The worker: number events, deliver webhooks, recover payments, deliver reversals, let holds run out, forget old answers.
+"""The worker: number events, deliver webhooks, recover payments, carry out reversals and files, report, forget what is old.
 
 Any number of workers run side by side; each loop takes what no other has. A loop that fails is logged and goes on.
 """
@@ -14,7 +14,7 @@ from typing import Final
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
-from shanraq import credit_transfers, events, partners, payments, transactions, webhooks
+from shanraq import credit_transfers, events, partners, payment_files, payments, transactions, webhooks
 from shanraq.adapters.cardhost import CardHostAdapter
 from shanraq.core import once
 from shanraq.core.actor import SYSTEM, Environment
@@ -36,12 +36,16 @@ _EXECUTE_SECONDS: Final = 0.5
 _SEND_SECONDS: Final = 0.5
 _MAILBOX_WAIT_SECONDS: Final = 20.0
 _ASK_SECONDS: Final = 5.0
+_PAYMENT_FILES_SECONDS: Final = 0.5
+_PAYMENT_FILES_AT_ONCE: Final = 2  # a small file need not wait for a large one
+_REPORTS_SECONDS: Final = 1.0
 
 
 class Worker:
     """The loops of one worker process; `run` ends when cancelled.
 
-    `recover_interval_seconds` is how often operations without an outcome are looked for.
+    `recover_interval_seconds` is how often operations without an outcome are looked for; `produce_reports` makes the account
+    reports that are due and returns how many.
     """
 
     def __init__(
@@ -54,6 +58,7 @@ class Worker:
         card_hosts: Sequence[CardHostAdapter] = (),
         interbank: credit_transfers.Interbank | None = None,
         recover_interval_seconds: float = 5.0,
+        produce_reports: Callable[[], Awaitable[int]] | None = None,
     ) -> None:
         self._db = db
         self._card_hosts = card_hosts
@@ -61,6 +66,7 @@ class Worker:
         self._acquiring = acquiring
         self._courier = courier
         self._recover_interval_seconds = recover_interval_seconds
+        self._produce_reports = produce_reports
         self._enqueued = asyncio.Event()
         self._stop = asyncio.Event()
         self._events = Counter("shanraq_events_sequenced", "Events numbered by this process.", registry=registry)
@@ -97,11 +103,16 @@ class Worker:
                 group.create_task(self._every(self._recover_interval_seconds, "recover", self._recover), name="recover")
                 group.create_task(self._every(1.0, "expire", self._expire), name="expire")
                 group.create_task(self._every(_REVERSALS_SECONDS, "reversals", self._take_back), name="reversals")
+                for number in range(_PAYMENT_FILES_AT_ONCE):
+                    name = f"payment files {number}"
+                    group.create_task(self._every(_PAYMENT_FILES_SECONDS, "payment_files", self._advance), name=name)
                 group.create_task(self._every(3600.0, "forget", self._forget), name="forget")
                 group.create_task(self._every(5.0, "observe", self._observe), name="observe")
                 group.create_task(self._every(_EXECUTE_SECONDS, "execute", self._execute), name="execute")
                 for environment in self._interbank.clearings:
                     self._clear(group, environment)
+                if self._produce_reports is not None:
+                    group.create_task(self._every(_REPORTS_SECONDS, "reports", self._produce_reports), name="reports")
                 for host in self._card_hosts:
                     name = f"forward {host.link.configuration.name}"
                     group.create_task(self._every(_FORWARD_SECONDS, name, host.forward), name=name)
@@ -157,6 +168,9 @@ class Worker:
             name = f"{verb} {bank.clearings[environment].terms.name}"
             group.create_task(self._every(seconds, name, work), name=name)
 
+    async def _advance(self) -> int:
+        return await payment_files.advance(self._db, self._acquiring.keyring)
+
     async def _expire(self) -> int:
         return await transactions.expire_holds(self._db)
 
@@ -166,6 +180,7 @@ class Worker:
             forgotten += await credit_transfers.forget(tx)
         for host in self._card_hosts:
             forgotten += await host.forget()
+        forgotten += await payment_files.sweep(self._db)
         return forgotten + await partners.prune_nonces(self._db)
 
     async def _observe(self) -> int:

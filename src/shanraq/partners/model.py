@@ -26,6 +26,7 @@ SCOPES: Final = frozenset(
         "customers:read", "customers:write",
         "events:read",
         "keys:read", "keys:write",
+        "messages:read",
         "p2p:read", "p2p:write",
         "payment_files:read", "payment_files:write",
         "payment_methods:read", "payment_methods:write",

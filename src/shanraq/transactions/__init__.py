@@ -15,7 +15,14 @@ from shanraq.transactions.errors import (
 )
 from shanraq.transactions.execute import execute_transaction
 from shanraq.transactions.expire import expire_holds
-from shanraq.transactions.find import find_transaction, list_transactions, load_transaction, load_transactions, outcomes
+from shanraq.transactions.find import (
+    find_transaction,
+    list_transactions,
+    load_transaction,
+    load_transactions,
+    lock_transactions,
+    outcomes,
+)
 from shanraq.transactions.model import (
     FAILURES,
     PREFIX,
@@ -73,6 +80,7 @@ __all__ = [
     "list_transactions",
     "load_transaction",
     "load_transactions",
+    "lock_transactions",
     "open_movements",
     "outcomes",
     "reduce_hold",

@@ -29,9 +29,9 @@ async def list_transactions(
     return page_of(rows, request, lambda transaction: transaction.id)
 
 
-async def load_transactions(tx: Tx, transaction_ids: Sequence[str]) -> dict[str, Stored]:
+async def lock_transactions(tx: Tx, transaction_ids: Sequence[str]) -> dict[str, Stored]:
     """Return transactions of the partner, locked for a change, for verbs that carry many on at once."""
-    return await store.load_many(tx, transaction_ids)
+    return await store.lock_many(tx, transaction_ids)
 
 
 async def outcomes(tx: Tx, transaction_ids: Sequence[str]) -> dict[str, tuple[TransactionStatus, int]]:
@@ -42,3 +42,8 @@ async def outcomes(tx: Tx, transaction_ids: Sequence[str]) -> dict[str, tuple[Tr
 async def load_transaction(tx: Tx, transaction_id: str, *, lock: bool = False) -> store.Stored:
     """Return one transaction with its ledger ids, for modules that own it."""
     return await store.load(tx, transaction_id, lock=lock)
+
+
+async def load_transactions(tx: Tx, transaction_ids: Sequence[str]) -> dict[str, Transaction]:
+    """Return the partner's transactions among these ids, by id."""
+    return await store.load_many(tx, transaction_ids)

@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from shanraq.simulators.serve import Request
 from shanraq.simulators.visa.model import Kind, Refusal
 from shanraq.simulators.visa.operate import Gateway
 from shanraq.simulators.visa.route import Route, Verb
-from shanraq.simulators.visa.serve import Request
 from shanraq.simulators.visa.store import Journal, Store
 from shanraq.simulators.visa.validate import parse_body
 from shanraq.simulators.visa.verify import NotAuthenticError, SharedSecret, Verifier

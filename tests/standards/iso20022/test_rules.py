@@ -7,9 +7,11 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 import pytest
+from lxml import etree
 
 from shanraq.standards.iso20022 import Finding
 from shanraq.standards.iso20022.errors import Severity
+from shanraq.standards.iso20022.paths import path_of
 from shanraq.standards.iso20022.profiles import UnknownProfileError, load_profile, profile_evidence, profile_names
 from shanraq.standards.iso20022.rules import RuleCheck, all_rules, check_rules
 from shanraq.standards.iso20022.store import MemoryStore, record
@@ -178,6 +180,15 @@ CASES = [
         "CH21",
         profile=CBPR,
     ),
+    case(
+        "clearing_code_country",
+        C008,
+        "<BICFI>DEUTDEFF</BICFI>",
+        "<ClrSysMmbId><ClrSysId><Cd>DEBLZ</Cd></ClrSysId><MmbId>37040044</MmbId></ClrSysMmbId>",
+        f"{TX8}/IntrmyAgt1/FinInstnId",
+        "CH21",
+        profile=CBPR,
+    ),
     case("party_name", C008, "<Nm>Payee</Nm>", "", f"{TX8}/Cdtr", "BE22", profile=CBPR),
     case(
         "party_name",
@@ -277,6 +288,36 @@ CASES = [
         profile=("iso", {"closed_weekdays": [5, 6]}),
         severity="warning",
     ),
+    case(
+        "settlement_day",
+        C008,
+        "2026-03-03",
+        "2026-03-09",
+        f"{TX8}/IntrBkSttlmDt",
+        "DT01",
+        profile=("iso", {"holidays": ["2026-03-09"]}),
+        severity="warning",
+    ),
+    case(
+        "settlement_day_of_group",
+        C008,
+        "</NbOfTxs>",
+        "</NbOfTxs><IntrBkSttlmDt>2026-03-07</IntrBkSttlmDt>",
+        f"{GROUP}/IntrBkSttlmDt",
+        "DT01",
+        profile=("iso", {"holidays": {"": ["2026-01-01"]}}),
+        severity="warning",
+    ),
+    case(
+        "requested_date",
+        P001,
+        "2026-03-03",
+        "2026-03-09",
+        f"{BLOCK}/ReqdExctnDt/Dt",
+        "DT01",
+        profile=("iso", {"holidays": ["2026-03-09"]}),
+        severity="warning",
+    ),
     case("creation_time", C008, "<CreDtTm>2026-03-02", "<CreDtTm>2001-03-02", f"{GROUP}/CreDtTm", "DT02"),
     case("creation_time", C008, "<CreDtTm>2026-03-02", "<CreDtTm>2026-03-04", f"{GROUP}/CreDtTm", "DT02"),
     case("one_transaction", C008, "</CdtTrfTxInf>", "</CdtTrfTxInf><CdtTrfTxInf/>", GROUP, "AM18", profile=CBPR),
@@ -355,7 +396,7 @@ CASES = [
     ),
     case("grouped_whole", C004, "<GrpRtr>false", "<GrpRtr>true", "/Document/PmtRtr/GrpHdr/GrpRtr", "CH17"),
     case(
-        "grouped_whole",
+        "block_whole",
         X056,
         "<Undrlyg>",
         "<Undrlyg><OrgnlGrpInfAndCxl><GrpCxl>true</GrpCxl></OrgnlGrpInfAndCxl>",
@@ -686,6 +727,15 @@ CASES = [
     ),
     case("entry_details", X053, '<TtlAmt Ccy="KZT">130.00', '<TtlAmt Ccy="KZT">131.00', f"{STMT}/Ntry[1]/Amt", "AM09"),
     case(
+        "batch_count",
+        X053,
+        "<NbOfTxs>2",
+        "<NbOfTxs>3",
+        f"{STMT}/Ntry[1]/NtryDtls/Btch/NbOfTxs",
+        "AM18",
+        severity="warning",
+    ),
+    case(
         "entry_charges",
         X053,
         '<Rcrd><Amt Ccy="KZT">2',
@@ -712,6 +762,33 @@ RIGHT = [
     case("settlement_method", C008, "INDA</SttlmMtd>", "CLRG</SttlmMtd><ClrSys/>", "", ""),
     case("requested_date", P001, "2026-03-03", "2026-03-31", "", "", profile=("iso", {"max_days_ahead": 30})),
     case("settlement_day", C008, "2026-03-03", "2026-03-07", "", ""),
+    case(
+        "settlement_day",
+        C008,
+        "2026-03-03",
+        "2026-03-09",
+        "",
+        "",
+        profile=("iso", {"holidays": {"ICS": ["2026-03-09"]}}),
+    ),
+    case(
+        "settlement_day",
+        C008,
+        "2026-03-03",
+        "2026-03-07",
+        "",
+        "",
+        profile=("iso", {"holidays": ["2026-03-09"], "closed_weekdays": []}),
+    ),
+    case(
+        "clearing_code_country",
+        C009,
+        "<BICFI>DEUTDEFF</BICFI>",
+        "<ClrSysMmbId><ClrSysId><Cd>DEBLZ</Cd></ClrSysId><MmbId>37040044</MmbId></ClrSysMmbId><Nm>Bank</Nm>",
+        "",
+        "",
+        profile=CBPR,
+    ),
     case("creation_time", C008, "<CreDtTm>2026-03-02T08", "<CreDtTm>2026-03-03T10", "", ""),
     case("creation_time", C008, "<CreDtTm>2026-03-02T08", "<CreDtTm>2025-12-02T10", "", ""),
     case("national_id", P001, "<Cd>TXID", "<Cd>CUST", "", "", profile=KZ),
@@ -908,25 +985,24 @@ def test_pieces_of_a_file_give_the_findings_of_the_whole_with_places_in_the_file
     body = document[0]
     whole = check_rules(document)
 
-    run = RuleCheck(P001, body, profile=load_profile("iso"))
+    def path(element: etree._Element) -> str:
+        return path_of(element).replace("/CdtTrfTxInf[", "/CdtTrfTxInf[100")
+
+    run = RuleCheck(P001, body, profile=load_profile("iso"), path=path)
+    run.note(body[0])
     run.piece(body[0])
-    for number, block in enumerate(body.findall("{*}PmtInf"), 1):
+    for block in body.findall("{*}PmtInf"):
+        run.note(block)
         run.open_block(block)
-        for position, element in enumerate(block.findall("{*}CdtTrfTxInf"), 1):
-            run.transaction(
-                element,
-                path=f"/Document/CstmrCdtTrfInitn/PmtInf[{number}]/CdtTrfTxInf[{position + 1000}]",
-                line_offset=500,
-            )
+        for element in block:
+            run.note(element)
+            run.transaction(element) if element.tag.endswith("CdtTrfTxInf") else run.piece(element)
         run.close_block()
     pieces = run.close()
 
     assert {found.code for found in whole} == {found.code for found in pieces} == {"duplicate_id", "sum_block"}
     duplicate = next(found for found in pieces if found.code == "duplicate_id")
-    assert (duplicate.path, duplicate.line) == (
-        "/Document/CstmrCdtTrfInitn/PmtInf[1]/CdtTrfTxInf[1002]/PmtId/EndToEndId",
-        501,
-    )
+    assert duplicate.path == "/Document/CstmrCdtTrfInitn/PmtInf[1]/CdtTrfTxInf[1002]/PmtId/EndToEndId"
 
 
 def test_a_repeated_content_is_a_warning() -> None:

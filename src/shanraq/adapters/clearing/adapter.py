@@ -76,7 +76,7 @@ class ClearingAdapter:
     """The port of credit transfers, over HTTP."""
 
     def __init__(self, configuration: ClearingConfiguration, client: HttpClient | None = None) -> None:
-        self._configuration = configuration
+        self.configuration = configuration
         # A mailbox may be read for a long while, and its answers are long.
         self._client = client or HttpClient(idle_seconds=15.0, response_limit_bytes=_RESPONSE_LIMIT_BYTES)
         self._authorization = ("Authorization", f"Bearer {configuration.token.reveal()}")
@@ -84,11 +84,11 @@ class ClearingAdapter:
     @property
     def terms(self) -> Terms:
         """Return how we take part."""
-        return self._configuration.terms
+        return self.configuration.terms
 
     async def send(self, content: bytes) -> Sent:
         """Sign a business message and hand it in; what happens outside is a value."""
-        configuration = self._configuration
+        configuration = self.configuration
         try:
             signed = await asyncio.to_thread(
                 sign, content, signer=configuration.signer, profile=configuration.profile, signed_at=datetime.now(UTC)
@@ -114,7 +114,7 @@ class ClearingAdapter:
 
     async def fetch(self, after: str, *, limit: int, wait_seconds: float) -> list[Arrived | Distrusted]:
         """Return messages after a cursor, verified. Raises ClearingUnavailableError."""
-        configuration = self._configuration
+        configuration = self.configuration
         url = (
             f"{configuration.base_url}/v1/messages?after={quote(after, safe='')}&limit={limit}&wait={wait_seconds:.0f}"
         )
@@ -136,7 +136,7 @@ class ClearingAdapter:
 
     def _check(self, entry: _Entry) -> Arrived | Distrusted:
         content = entry.content.encode()
-        configuration = self._configuration
+        configuration = self.configuration
         try:
             verified = verify(
                 content, trust=configuration.trust, profile=configuration.profile, as_of=datetime.now(UTC)

@@ -12,6 +12,8 @@ from shanraq.ops.bench.api import bench_api
 from shanraq.ops.bench.echo import measure_echo
 from shanraq.ops.bench.iso8583 import bench_iso8583
 from shanraq.ops.bench.iso8583 import render as render_codec
+from shanraq.ops.bench.iso20022 import bench_iso20022
+from shanraq.ops.bench.iso20022 import render as render_messages
 from shanraq.ops.bench.ledger import bench_ledger, render
 from shanraq.ops.bench.scratch import scratch
 
@@ -59,4 +61,10 @@ async def _iso8583(seconds: float, rounds: int | None, console: Console) -> dict
     return {**figures, "echo": asdict(echo)}
 
 
-BENCHMARKS: dict[str, Benchmark] = {"ledger": _ledger, "api": _api, "iso8583": _iso8583}
+async def _iso20022(_: float, rounds: int | None, console: Console) -> dict[str, Any]:
+    figures = bench_iso20022(rounds=rounds or 3, report=lambda step: console.print(f"[dim]{step}[/]"))
+    render_messages(figures, console)
+    return figures
+
+
+BENCHMARKS: dict[str, Benchmark] = {"ledger": _ledger, "api": _api, "iso8583": _iso8583, "iso20022": _iso20022}

@@ -11,10 +11,10 @@ from typing import Annotated, Any, Protocol
 
 import msgspec
 
+from shanraq.simulators.serve import Reply, Request
 from shanraq.simulators.visa.faults import Fault, FaultKind
 from shanraq.simulators.visa.render import json_reply
 from shanraq.simulators.visa.route import Verb
-from shanraq.simulators.visa.serve import Reply, Request
 
 PREFIX = "/__sim/"
 

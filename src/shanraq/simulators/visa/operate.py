@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection
 from datetime import UTC, datetime
 from typing import assert_never
 
+from shanraq.simulators.serve import Reply
 from shanraq.simulators.visa.currency import MINOR_DIGITS
 from shanraq.simulators.visa.model import (
     CAPTURABLE,
@@ -25,7 +26,6 @@ from shanraq.simulators.visa.model import (
 )
 from shanraq.simulators.visa.render import operation_reply
 from shanraq.simulators.visa.route import Route, Verb
-from shanraq.simulators.visa.serve import Reply
 from shanraq.simulators.visa.store import Store
 from shanraq.simulators.visa.trigger import Decision, approved_amount, decide, failure, is_silent
 from shanraq.simulators.visa.validate import Body, get, luhn_sum, read_amount, read_amount_of, read_card, require

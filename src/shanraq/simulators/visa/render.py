@@ -7,9 +7,9 @@ from typing import Any
 
 import msgspec
 
+from shanraq.simulators.serve import Reply
 from shanraq.simulators.visa.currency import decimal_text
 from shanraq.simulators.visa.model import HOLDING, Kind, Operation, Record, Refusal
-from shanraq.simulators.visa.serve import Reply
 from shanraq.simulators.visa.trigger import REASONS
 from shanraq.simulators.visa.validate import kind_name
 

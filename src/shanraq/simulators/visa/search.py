@@ -11,9 +11,9 @@ from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any, Final
 
+from shanraq.simulators.serve import Reply
 from shanraq.simulators.visa.model import Record, Refusal
 from shanraq.simulators.visa.render import json_reply, summary, utc_text
-from shanraq.simulators.visa.serve import Reply
 from shanraq.simulators.visa.store import Store
 from shanraq.simulators.visa.validate import Body
 

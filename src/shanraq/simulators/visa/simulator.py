@@ -16,6 +16,7 @@ from typing import Any, Final, Self
 
 import structlog
 
+from shanraq.simulators.serve import Answer, HttpServer, Reply, Request
 from shanraq.simulators.visa.control import PREFIX, control
 from shanraq.simulators.visa.credentials import VisaCredentials
 from shanraq.simulators.visa.faults import Fault, FaultKind, Faults
@@ -24,7 +25,6 @@ from shanraq.simulators.visa.operate import Gateway
 from shanraq.simulators.visa.render import HAL, detail, journal_line, json_reply, refusal_reply
 from shanraq.simulators.visa.route import Route, Verb, find_route
 from shanraq.simulators.visa.search import Searches
-from shanraq.simulators.visa.serve import Answer, HttpServer, Reply, Request
 from shanraq.simulators.visa.store import Journal, Store
 from shanraq.simulators.visa.validate import parse_body
 from shanraq.simulators.visa.verify import Identity, NotAuthenticError, Verifier, keys_of

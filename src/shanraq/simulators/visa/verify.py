@@ -23,8 +23,8 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.x509 import load_pem_x509_certificate
 from cryptography.x509.oid import NameOID
 
+from shanraq.simulators.serve import Request
 from shanraq.simulators.visa.credentials import VisaCredentials
-from shanraq.simulators.visa.serve import Request
 
 _TOKEN_LIFE_SECONDS: Final = 120
 _CLOCK_SKEW_SECONDS: Final = 60

@@ -64,6 +64,8 @@ def schema_number(text: str) -> Decimal | None:
 
 def amount_fault(text: str) -> AmountFault | None:
     """Say what is wrong with an amount's text; None if it is plain digits with an optional fraction."""
+    if (plain := _PLAIN.fullmatch(text)) is not None and len(text) <= 18 and len(plain[1] or "") <= 5:
+        return None
     if schema_number(text) is None:
         return AmountFault.NOT_A_NUMBER
     return None if _PLAIN.fullmatch(text.strip(_BLANKS)) else AmountFault.FORM

@@ -14,7 +14,6 @@ from lxml import etree
 
 from shanraq.standards.iso20022.definition import ComplexType, Definition, Element, SimpleType, value_type
 from shanraq.standards.iso20022.errors import Finding, Layer, Severity
-from shanraq.standards.iso20022.library import Library, library
 from shanraq.standards.iso20022.paths import PathOf, line_of, local_name, path_of
 
 MAX_FINDINGS: Final = 1000
@@ -72,22 +71,6 @@ _BASES: Final = {
     "gYearMonth": "the value is no year and month",
     "base64Binary": "the value is no base64",
 }
-
-
-def validate_schema(document: etree._Element, definitions: Library | None = None) -> list[Finding]:
-    """Return what the schema of a document does not allow, at most MAX_FINDINGS; none when it is valid.
-
-    `document` is the root of a document of its own (`cut_out`). Raises Iso20022Error for a namespace without definition.
-    """
-    known = definitions or library()
-    message_id = etree.QName(document).namespace or ""
-    definition = known.definition(message_id.rpartition(":")[2])
-    if known.schema(definition.message_id).validate(document):
-        return []
-    # The log belongs to the compiled schema, which threads share: one of our own tells what is wrong.
-    private = definition.compile()
-    private.validate(document)
-    return list(findings_of(private, document, definition))
 
 
 def findings_of(

@@ -21,13 +21,13 @@ from typing import Any, Final
 
 from lxml import etree
 
-from shanraq.standards.iso20022.check import validate_schema
 from shanraq.standards.iso20022.definition import Choice, ComplexType, Definition, Element, SimpleType
 from shanraq.standards.iso20022.errors import Iso20022Error
 from shanraq.standards.iso20022.identify import MessageId, cut_out
 from shanraq.standards.iso20022.json_form import foreign_xml, has_slot
 from shanraq.standards.iso20022.lexical import fits, longest
 from shanraq.standards.iso20022.library import Library, library
+from shanraq.standards.iso20022.parts import validate_schema
 from shanraq.standards.iso20022.paths import line_of, local_name, namespace_of
 from shanraq.standards.iso20022.renamings import BRANCHES, REASONS, RENAMINGS, SHORTENED, WRAPPERS
 

@@ -100,6 +100,7 @@ class Identity:
     """What a message is made of, in the order of the file.
 
     `root` is namespace and local name of the outermost element, `batch` tells a business file (head.002) of many payloads.
+    `headers_of` are the headers of the documents: of each the one that comes last between the document before and itself.
     """
 
     root: tuple[str, str]
@@ -107,6 +108,7 @@ class Identity:
     documents: tuple[Part, ...]
     batch: Part | None = None
     header: Header | None = field(default=None)
+    headers_of: tuple[Part | None, ...] = ()
 
     @property
     def enveloped(self) -> bool:
@@ -124,8 +126,17 @@ def identify(root: etree._Element) -> Identity:
     """Return what the message is; never raises, `check_identity` does."""
     headers: list[Part] = []
     documents: list[Part] = []
+    headers_of: list[Part | None] = []
+    last: Part | None = None
     for element in _tops(root):
-        (documents if local_name(element) == "Document" else headers).append(_part(element))
+        part = _part(element)
+        if local_name(element) == "Document":
+            documents.append(part)
+            headers_of.append(last)
+            last = None
+        else:
+            headers.append(part)
+            last = part
     whole = _part(root)
     is_batch = local_name(root) == _BATCH[1] and whole.message_id is not None and whole.message_id.kind == _BATCH[0]
     return Identity(
@@ -134,6 +145,7 @@ def identify(root: etree._Element) -> Identity:
         documents=tuple(documents),
         batch=whole if is_batch else None,
         header=read_header(headers[0].element) if headers else None,
+        headers_of=tuple(headers_of),
     )
 
 

@@ -19,12 +19,12 @@ from typing import Any, Final, NoReturn
 
 from lxml import etree
 
-from shanraq.standards.iso20022.check import validate_schema
 from shanraq.standards.iso20022.definition import AnyElement, ComplexType, Definition, Element, SimpleType
 from shanraq.standards.iso20022.errors import Finding, Iso20022Error
 from shanraq.standards.iso20022.identify import cut_out
 from shanraq.standards.iso20022.library import Library, library
 from shanraq.standards.iso20022.parse import XSI, parse
+from shanraq.standards.iso20022.parts import validate_schema
 from shanraq.standards.iso20022.paths import local_name, namespace_of
 
 XML: Final = "xml"

@@ -115,6 +115,13 @@ def check_encoding(head: bytes) -> None:
         raise Iso20022Error("encoding", "", 1, "only UTF-8 and US-ASCII are read")
 
 
+def encoding_of(head: bytes) -> str:
+    """Return the encoding of a message that `check_encoding` has let through."""
+    declaration = _DECLARATION.match(head.removeprefix(_BYTE_ORDER_MARK))
+    declared = declaration.group(2) if declaration is not None else None
+    return "us-ascii" if declared is not None and declared.lower() == b"us-ascii" else "utf-8"
+
+
 def line_at(data: bytes, offset: int) -> int:
     """Return the line of an offset, from 1."""
     return data.count(b"\n", 0, offset) + 1
@@ -173,7 +180,7 @@ def check_tree(root: etree._Element, limits: Limits, *, strict: bool, path: Path
         what = "comment" if cast(object, node.tag) is etree.Comment else "processing instruction"
         code = what.replace(" ", "_")
         parent = node.getparent()
-        if parent is not None and _has_text(parent):
+        if parent is not None and _splits_text(node, parent):
             raise Iso20022Error(f"{code}_in_value", path(parent), line_of(node), f"a {what} splits the value")
         if strict:
             place = "" if parent is None else path(parent)
@@ -192,6 +199,10 @@ def _nodes(of: etree._Element | etree._ElementTree, expression: str) -> list[etr
     return cast(list[Any], of.xpath(expression, namespaces={"xsi": XSI}))
 
 
-def _has_text(element: etree._Element) -> bool:
-    texts = [element.text, *(child.tail for child in element)]
+def _splits_text(node: etree._Element, parent: etree._Element) -> bool:
+    """Tell whether a comment stands in a value; text beside elements is none, and refused by every schema."""
+    if next(parent.iterchildren("*"), None) is not None:
+        return False
+    before = node.getprevious()
+    texts = (parent.text if before is None else before.tail), node.tail
     return any(text and not text.isspace() for text in texts)

@@ -35,7 +35,11 @@ class Node:
         self._first: dict[str, etree._Element] = {}
         if element is not None:
             for found in element.iterchildren("*"):
-                self._first.setdefault(found.tag.rpartition("}")[2], found)
+                self.note(found)
+
+    def note(self, found: etree._Element) -> None:
+        """Take note of a child."""
+        self._first.setdefault(found.tag.rpartition("}")[2], found)
 
     def first(self, name: str, *more: str) -> etree._Element | None:
         """Return the first element at a path of names."""
@@ -55,3 +59,13 @@ class Node:
 
     def __contains__(self, name: str) -> bool:
         return name in self._first
+
+
+class OpenNode(Node):
+    """An element that is still being read: it knows the children it was told of, in their order."""
+
+    __slots__ = ()
+
+    def __init__(self, element: etree._Element) -> None:
+        super().__init__(None)
+        self.element = element

@@ -14,12 +14,13 @@ from typing import Any, Final
 
 from lxml import etree
 
-from shanraq.standards.iso20022.check import check_lexical, validate_schema
+from shanraq.standards.iso20022.check import check_lexical
 from shanraq.standards.iso20022.definition import Definition
 from shanraq.standards.iso20022.errors import Finding, Iso20022Error, Layer, Severity
 from shanraq.standards.iso20022.identify import Identity, Part, check_identity, cut_out, identify
 from shanraq.standards.iso20022.library import Library, library
 from shanraq.standards.iso20022.parse import DEFAULT_LIMITS, Limits, parse
+from shanraq.standards.iso20022.parts import validate_schema
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +38,14 @@ class Context:
     """What a layer may look at.
 
     `as_of` is the clock to judge dates by, aware. `options` are settings of the profile by name, `store` the messages that were
-    processed before, oldest first, as they came. A layer must not trust a document whose schema_valid is False to be complete.
+    processed before, oldest first, as they came. `headers_of` are the headers of the documents, as Identity has them. A layer
+    must not trust a document whose schema_valid is False to be complete.
     """
 
     identity: Identity
     headers: tuple[Checked, ...]
     documents: tuple[Checked, ...]
+    headers_of: tuple[Checked | None, ...]
     profile: str
     as_of: dt.datetime
     options: Mapping[str, Any]
@@ -118,12 +121,18 @@ def validate(
     except Iso20022Error as error:
         return Report(message, (error.to_finding(),))
     findings: list[Finding] = []
-    headers = tuple(_check(part, known, findings) for part in identity.headers)
-    documents = tuple(_check(part, known, findings) for part in identity.documents)
+    headers = [_check(part, known, findings) for part in identity.headers]
+    by_part = {part.element: found for part, found in zip(identity.headers, headers, strict=True)}
+    documents = [
+        (found, None if top is None else by_part[top.element])
+        for part, top in zip(identity.documents, identity.headers_of, strict=True)
+        if (found := _check(part, known, findings)) is not None
+    ]
     context = Context(
         identity=identity,
         headers=tuple(each for each in headers if each is not None),
-        documents=tuple(each for each in documents if each is not None),
+        documents=tuple(each for each, _ in documents),
+        headers_of=tuple(top for _, top in documents),
         profile=profile,
         as_of=as_of or dt.datetime.now(dt.UTC),
         options=chosen,

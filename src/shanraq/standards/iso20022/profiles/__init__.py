@@ -43,7 +43,8 @@ class Profile(msgspec.Struct, frozen=True, eq=False, forbid_unknown_fields=True)
     """The settings a message is checked against; each default is the standard's own.
 
     Dates are days, `max_days_ahead` and `max_age_days` whole days, `amount_limit` decimal text in units of the currency.
-    `severities` softens or switches off rules by their code.
+    `severities` softens or switches off rules by their code. `closed_weekdays` count from Monday 0. `holidays` are days, or
+    days by clearing system (ClrSys/Cd or Prtry); those under "" hold for every other system, and where none is named.
     """
 
     name: str = "iso"
@@ -54,8 +55,8 @@ class Profile(msgspec.Struct, frozen=True, eq=False, forbid_unknown_fields=True)
     max_days_ahead: int | None = None
     max_age_days: int = 90
     utc_offset_hours: int | None = None
-    closed_weekdays: tuple[int, ...] = ()
-    holidays: tuple[date, ...] = ()
+    closed_weekdays: tuple[int, ...] | None = None
+    holidays: tuple[date, ...] | dict[str, tuple[date, ...]] = ()
     remittance: Literal["any", "strd-or-ustrd"] = "any"
     remittance_length: int | None = None
     structured_address: bool = False
@@ -63,6 +64,7 @@ class Profile(msgspec.Struct, frozen=True, eq=False, forbid_unknown_fields=True)
     hybrid_lines: int = 7
     unstructured_address_end: date | None = None
     name_with_address: bool = False
+    clearing_code_in_one_country: bool = False
     reject_needs_reason: bool = False
     header_names_agents: bool = False
     header_repeats_message_id: bool = False
@@ -87,6 +89,14 @@ class Profile(msgspec.Struct, frozen=True, eq=False, forbid_unknown_fields=True)
     purpose_code: PurposeCode | None = None
     residency_and_sector: ResidencyAndSector | None = None
     severities: dict[str, Literal["error", "warning", "info", "off"]] = {}
+
+    def is_closed(self, day: date, system: str) -> bool:
+        """Tell whether a system is closed on a day; at weekends it is, where there are holidays and nothing else is said."""
+        weekdays = ((5, 6) if self.holidays else ()) if self.closed_weekdays is None else self.closed_weekdays
+        days = self.holidays
+        if isinstance(days, dict):
+            days = days.get(system, days.get("", ()))
+        return day.weekday() in weekdays or day in days
 
 
 class _Edition(msgspec.Struct, frozen=True):

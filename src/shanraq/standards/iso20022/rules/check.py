@@ -2,23 +2,32 @@
 
 findings = check_rules(document, header=header, profile=load_profile("kz"), as_of=now, store=store)
 
-A file too large to hold is given in pieces: `RuleCheck` takes the head of the message, then blocks and transactions as they
-come. What it keeps of a transaction is only what later ones are compared with (identifiers) and counts and sums.
+`RuleCheck` is told of the parts of a message as they come, so a file too large to hold is checked by the same rules: what it
+keeps of a transaction is only what later ones are compared with (identifiers) and counts and sums. A rule sees what stands
+before the part it looks at, the whole only at the end; of a message that is held it sees no more.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from functools import lru_cache
-from typing import Final
+from typing import Final, Protocol
 
 from lxml import etree
 
 from shanraq.standards.iso20022.errors import Finding, Severity
-from shanraq.standards.iso20022.paths import line_of, local_name, namespace_of, path_of
+from shanraq.standards.iso20022.paths import PathOf, line_of, local_name, namespace_of, path_of
 from shanraq.standards.iso20022.profiles import Profile, load_profile
-from shanraq.standards.iso20022.rules.context import Block, Context, Message, Transaction
+from shanraq.standards.iso20022.rules.context import (
+    Block,
+    Context,
+    Counted,
+    Details,
+    EntryTally,
+    Message,
+    Transaction,
+)
 from shanraq.standards.iso20022.rules.originals import find_original
 from shanraq.standards.iso20022.rules.registry import Fault, Rule, Scope, all_rules, is_on
 from shanraq.standards.iso20022.store import Store
@@ -26,7 +35,14 @@ from shanraq.standards.iso20022.store import Store
 NAMESPACE: Final = "urn:iso:std:iso:20022:tech:xsd:"
 
 
-class _Plan:
+class IsTold(Protocol):
+    """Tell of an element inside of a part whether it was given before, with all that is in it."""
+
+    def __call__(self, element: etree._Element, /) -> bool:
+        """Return whether it was."""
+
+
+class Plan:
     """The rules of one message definition under one profile, sorted by what they look at."""
 
     def __init__(self, message_id: str, profile: Profile) -> None:
@@ -44,76 +60,106 @@ class _Plan:
         for found in on:
             for name in found.names:
                 self.elements.setdefault(prefix + name, []).append(found)
-        self.amounts = [found for found in on if found.scope is Scope.AMOUNT]
-        self.texts = [found for found in on if found.scope is Scope.TEXT]
-        self.transactions = [found for found in on if found.scope is Scope.TRANSACTION]
-        self.blocks = [found for found in on if found.scope is Scope.BLOCK]
-        self.messages = [found for found in on if found.scope is Scope.MESSAGE]
+        by_scope = {scope: [found for found in on if found.scope is scope] for scope in Scope}
+        self.amounts = by_scope[Scope.AMOUNT]
+        self.texts = by_scope[Scope.TEXT]
+        self.details = by_scope[Scope.DETAILS]
+        self.transactions = by_scope[Scope.TRANSACTION]
+        self.blocks = by_scope[Scope.BLOCK]
+        self.messages = by_scope[Scope.MESSAGE]
         self.severities = {code: Severity(value) for code, value in profile.severities.items() if value != "off"}
 
 
 @lru_cache(maxsize=256)
-def _plan(message_id: str, profile: Profile) -> _Plan:
-    return _Plan(message_id, profile)
+def plan_of(message_id: str, profile: Profile) -> Plan:
+    """Return the rules that are on for a message under a profile."""
+    return Plan(message_id, profile)
 
 
 class RuleCheck:
     """One run of the rules over one message.
 
-    `findings` grows as pieces are given. Give `piece` each part of the message that is no block and no transaction,
-    `open_block`, `transaction` and `close_block` the rest in their order, then `close` once.
+    Give it the parts in the order in which they end: `note` each child of the message and of a block before anything else of
+    it, `open_block` and `close_block` around what stands in a block, `detail` and `close_details` for the details of an entry,
+    `transaction` for the entry or transaction, `piece` for all that is none of these; then `close` once. `findings` grows.
+    `path` tells where an element stands, when it is not to be seen from the tree.
     """
 
     def __init__(
         self, message_id: str, body: etree._Element, *, profile: Profile,
-        header: etree._Element | None = None, as_of: datetime | None = None, store: Store | None = None,
+        header: etree._Element | None = None, as_of: datetime | None = None, store: Store | None = None, path: PathOf = path_of,
     ) -> None:  # fmt: skip
-        self._plan = _plan(message_id, profile)
+        self.plan = plan_of(message_id, profile)
         self.context = Context(Message(message_id, body, header), profile, as_of, store)
         self.findings: list[Finding] = []
-        self._block: Block | None = None
-        self._known: tuple[str, str] | None = None
-        self._line_offset = 0
+        self.block: Block | None = None
+        self._path = path
+        self._listed = 0
+        self._entry: EntryTally | None = None
         if header is not None:
-            self._walk(header, f"{{{namespace_of(header)}}}")
+            self._walk(header.iter("*"), f"{{{namespace_of(header)}}}")
 
-    def piece(self, element: etree._Element) -> None:
-        """Check a part of the message with all that is in it."""
-        self._walk(element, self._plan.prefix)
+    def note(self, element: etree._Element) -> None:
+        """Take note of a child of the block that is open, else of the message."""
+        (self.block or self.context.message).note(element)
+
+    def piece(self, element: etree._Element, is_told: IsTold | None = None) -> None:
+        """Check a part of the message with all that is in it and was not told before."""
+        self._walk(_elements(element, is_told), self.plan.prefix)
 
     def open_block(self, element: etree._Element) -> None:
         """Begin a block; the transactions that follow stand in it."""
-        self._block = Block(element, self._block)
+        self.block = Block(element, self.block)
 
     def close_block(self) -> None:
         """End the block: its counts and sums are compared."""
-        block = self._block
+        block = self.block
         assert block is not None, "no block is open"
-        self._apply(self._plan.blocks, block)
-        self._block = block.outer
+        self._apply(self.plan.blocks, block)
+        self.context.settle()
+        self.block = block.outer
+        self.context.message.note_block(block)
 
-    def transaction(self, element: etree._Element, *, path: str | None = None, line_offset: int = 0) -> None:
-        """Check a transaction. `path` and `line_offset` say where it stands in the file, when `element` was cut out of it."""
-        if path is not None:
-            self._known = path_of(element), path
-            self._line_offset = line_offset
+    def detail(self, element: etree._Element, is_told: IsTold | None = None) -> None:
+        """Check one transaction in the details of the entry that comes next."""
+        self.piece(element, is_told)
+        self._entry = self._entry or EntryTally()
+        self._entry.add(element)
+        self._listed += 1
+
+    def close_details(self, element: etree._Element, is_told: IsTold | None = None) -> None:
+        """End one part of the details, whose transactions were given by `detail`."""
+        self.piece(element, is_told)
+        details = Details(element, self._listed)
+        self._listed = 0
+        self._entry = self._entry or EntryTally()
+        self._entry.add_part(details)
+        self._apply(self.plan.details, details)
+
+    def transaction(self, element: etree._Element, is_told: IsTold | None = None) -> None:
+        """Check a transaction, status or entry, whose details were given before."""
         context = self.context
-        transaction = Transaction(element, self._block, context.message.shape)
+        transaction = Transaction(element, self.block, context.message.shape, self._entry)
+        self._entry = None
         transaction.original = find_original(transaction, context)
         if context.message.first is None:
             context.message.first = transaction
-        self._walk(element, self._plan.prefix)
-        self._apply(self._plan.transactions, transaction)
-        block = self._block
+        self.piece(element, is_told)
+        self._apply(self.plan.transactions, transaction)
+        self.count(transaction.counted)
+
+    def count(self, counted: Counted) -> None:
+        """Count a transaction in its blocks and in the message."""
+        block = self.block
         while block is not None:
-            block.tally.add(transaction)
+            block.tally.add(counted)
             block = block.outer
-        context.message.tally.add(transaction)
-        self._known, self._line_offset = None, 0
+        self.context.message.tally.add(counted)
+        self.context.settle()
 
     def close(self) -> list[Finding]:
         """End the message and return all findings."""
-        self._apply(self._plan.messages, self.context.message)
+        self._apply(self.plan.messages, self.context.message)
         return self.findings
 
     def document(self) -> list[Finding]:
@@ -124,9 +170,10 @@ class RuleCheck:
     def _inside(self, element: etree._Element) -> None:
         shape = self.context.message.shape
         for found in element.iterchildren("*"):
+            self.note(found)
             name = local_name(found)
             if name == shape.transaction:
-                self.transaction(found)
+                self.transaction(found, self._details_of(found) if shape.details else None)
             elif name in shape.blocks:
                 self.open_block(found)
                 self._inside(found)
@@ -134,12 +181,23 @@ class RuleCheck:
             else:
                 self.piece(found)
 
-    def _walk(self, piece: etree._Element, prefix: str) -> None:
+    def _details_of(self, entry: etree._Element) -> IsTold:
+        part_name, detail_name = self.context.message.shape.details
+        told: set[etree._Element] = set()
+        for part in entry.iterchildren(f"{{*}}{part_name}"):
+            for detail in part.iterchildren(f"{{*}}{detail_name}"):
+                self.detail(detail)
+                told.add(detail)
+            self.close_details(part, told.__contains__)
+            told.add(part)
+        return told.__contains__
+
+    def _walk(self, elements: Iterable[etree._Element], prefix: str) -> None:
         """Look at each element once; those of other namespaces (supplementary data) are not ours."""
-        plan, context = self._plan, self.context
+        plan, context = self.plan, self.context
         by_name, amounts, texts = plan.elements, plan.amounts, plan.texts
         foreign = prefix != plan.prefix
-        for element in piece.iter("*"):
+        for element in elements:
             tag: str = element.tag
             if foreign:
                 if not tag.startswith(prefix):
@@ -162,24 +220,32 @@ class RuleCheck:
 
     def _report(self, rule: Rule, faults: Iterable[Fault]) -> None:
         for fault in faults:
-            path = path_of(fault.element)
-            line = line_of(fault.element)
-            if self._known is not None and f"{path}/".startswith(f"{self._known[0]}/"):
-                path = self._known[1] + path[len(self._known[0]) :]
-                line += self._line_offset
-            severity = self._plan.severities.get(rule.code) or fault.severity or rule.severity
+            path = self._path(fault.element)
+            severity = self.plan.severities.get(rule.code) or fault.severity or rule.severity
             if fault.attribute:
                 path = f"{path}/@{fault.attribute}"
+            line = line_of(fault.element)
             self.findings.append(
                 Finding(rule.code, severity, rule.layer, path, line, fault.message, fault.reason or rule.reason)
             )
+
+
+def _elements(piece: etree._Element, is_told: IsTold | None) -> Iterator[etree._Element]:
+    return piece.iter("*") if is_told is None else _around(piece, is_told)
+
+
+def _around(piece: etree._Element, is_told: IsTold) -> Iterator[etree._Element]:
+    yield piece
+    for element in piece.iterchildren("*"):
+        if not is_told(element):
+            yield from _around(element, is_told)
 
 
 def check_rules(
     document: etree._Element, *, profile: Profile | None = None,
     header: etree._Element | None = None, as_of: datetime | None = None, store: Store | None = None,
 ) -> list[Finding]:  # fmt: skip
-    """Check a Document, with its header, against all rules and return the findings in the order of the message.
+    """Check a Document, with its header, against all rules and return the findings.
 
     The tree has no comments and no processing instructions (`parse`). `as_of` has an offset; without it no rule about today is
     on, without a store none about earlier messages.

@@ -144,7 +144,7 @@ def national_id(element: etree._Element, _: str, context: Context) -> Faults:
         yield Fault(number, f"the BIN or IIN is wrong: {fault}", reason)
 
 
-@rule("amount_form", Scope.AMOUNT, Layer.LEXICAL, "AM12")
+@rule("amount_form", Scope.AMOUNT, Layer.LEXICAL, "AM12", reads="@Ccy decimals")
 def amount_form(element: etree._Element, value: str, _: Context) -> Faults:
     """An amount is digits, optionally a point and digits; what else the schema allows (`+1`, `1.`, `.5`) is a warning."""
     if (fault := amount_fault(value)) is not None:
@@ -155,7 +155,7 @@ def amount_form(element: etree._Element, value: str, _: Context) -> Faults:
         )
 
 
-@rule("currency", Scope.AMOUNT, Layer.CODES, "AM11")
+@rule("currency", Scope.AMOUNT, Layer.CODES, "AM11", reads="@Ccy")
 def currency(element: etree._Element, _: str, context: Context) -> Faults:
     """A currency is one of ISO 4217; in an order it is in use on the day."""
     fault = currency_fault(element.get("Ccy") or "", context.day)
@@ -175,14 +175,14 @@ def account_currency_code(element: etree._Element, value: str, _: Context) -> Fa
         yield Fault(element, "no currency of ISO 4217")
 
 
-@rule("commodity", Scope.AMOUNT, Layer.PROFILE, "AM03", setting="commodities_forbidden")
+@rule("commodity", Scope.AMOUNT, Layer.PROFILE, "AM03", setting="commodities_forbidden", reads="@Ccy")
 def commodity(element: etree._Element, _: str, __: Context) -> Faults:
     """Precious metals are no currency of a payment."""
     if is_commodity(element.get("Ccy") or ""):
         yield Fault(element, "a precious metal is no currency of a payment", attribute="Ccy")
 
 
-@rule("minor_units", Scope.AMOUNT, Layer.CROSS, "CH20")
+@rule("minor_units", Scope.AMOUNT, Layer.CROSS, "CH20", reads="@Ccy decimals")
 def amount_minor_units(element: etree._Element, value: str, _: Context) -> Faults:
     """An amount has no more decimals than its currency; a warning where the amount is told and not moved."""
     units = minor_units(element.get("Ccy") or "")
@@ -194,8 +194,9 @@ def amount_minor_units(element: etree._Element, value: str, _: Context) -> Fault
 
 
 @rule(
-    "amount_zero", Scope.AMOUNT, Layer.CROSS, "AM01", messages="pain.001 pain.008 pacs.003 pacs.008 pacs.009 pacs.010"
-)
+    "amount_zero", Scope.AMOUNT, Layer.CROSS, "AM01", reads="@Ccy decimals",
+    messages="pain.001 pain.008 pacs.003 pacs.008 pacs.009 pacs.010",
+)  # fmt: skip
 def amount_zero(element: etree._Element, value: str, _: Context) -> Faults:
     """An ordered or settled amount is more than zero."""
     if local_name(element) in ("InstdAmt", "IntrBkSttlmAmt") and exact(value) == 0:
@@ -210,7 +211,7 @@ def amount_limit(element: etree._Element, value: str, context: Context) -> Fault
         yield Fault(element, "the amount is above the limit of the scheme")
 
 
-@rule("allowed_currency", Scope.AMOUNT, Layer.PROFILE, "AM03", setting="currencies")
+@rule("allowed_currency", Scope.AMOUNT, Layer.PROFILE, "AM03", setting="currencies", reads="@Ccy")
 def allowed_currency(element: etree._Element, _: str, context: Context) -> Faults:
     """The currency is one of the profile."""
     if local_name(element) in _MOVED and element.get("Ccy") not in context.profile.currencies:

@@ -46,10 +46,10 @@ def remember(messages: Sequence[bytes]) -> MemoryStore:
 
 
 def _check(context: Context, store: Store | None) -> Iterator[Finding]:
-    """Check each document; the header belongs to the only one, in a file of many to none."""
+    """Check each document with its header."""
     profile = load_profile(context.profile, day=context.as_of.date(), options=context.options)
-    header = context.headers[0].element if len(context.headers) == 1 == len(context.documents) else None
-    for document in context.documents:
+    for document, top in zip(context.documents, context.headers_of, strict=True):
+        header = None if top is None else top.element
         for found in check_rules(document.element, profile=profile, header=header, as_of=context.as_of, store=store):
             # How amounts are written is told by the lexical layer before.
             if found.layer is not Layer.LEXICAL:

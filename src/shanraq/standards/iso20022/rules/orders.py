@@ -9,15 +9,16 @@ from lxml import etree
 
 from shanraq.standards.iso20022.errors import Layer, Severity
 from shanraq.standards.iso20022.identifiers import kz_bank_of_iban, kz_bic_of_bank, same_bic
+from shanraq.standards.iso20022.paths import local_name
 from shanraq.standards.iso20022.rules.context import Block, Context, Message, Transaction, parse_day, parse_moment
 from shanraq.standards.iso20022.rules.elements import is_kz_purpose
 from shanraq.standards.iso20022.rules.registry import Fault, Faults, Scope, rule
 from shanraq.standards.iso20022.store import NOT_PROVIDED, bic_of
-from shanraq.standards.iso20022.tree import Node, child, children, text
+from shanraq.standards.iso20022.tree import Node, child, text
 
 ORDERS: Final = "pain.001 pain.008 pacs.003 pacs.008 pacs.009 pacs.010"
 SETTLEMENTS: Final = "pacs.003 pacs.008 pacs.009 pacs.010"
-_IDENTIFIERS: Final = (("EndToEndId", "DU04"), ("InstrId", "DU05"), ("TxId", "DU03"), ("UETR", "DU03"))
+_IDENTIFIERS: Final = {"EndToEndId": "DU04", "InstrId": "DU05", "TxId": "DU03", "UETR": "DU03"}
 _TWO_LEVELS: Final = {
     "pain": ("PmtTpInf", "ChrgBr", "UltmtDbtr", "UltmtCdtr", "ChrgsAcct", "CdtrSchmeId"),
     "pacs": ("IntrBkSttlmDt", "InstgAgt", "InstdAgt", "PmtTpInf", "SttlmInf"),
@@ -29,15 +30,27 @@ _ACCOUNTS_OF_AGENTS: Final = (
 _EXCLUDED: Final = (("CHQB", "HOLD"), ("PHOB", "TELB"))
 
 
-@rule("duplicate_id", Scope.TRANSACTION, Layer.CROSS, "AM05", messages=ORDERS)
+def _is_duplicate(name: str, value: str, context: Context) -> bool:
+    return value not in ("", NOT_PROVIDED) and context.is_repeated(name, value)
+
+
+@rule(
+    "duplicate_id",
+    Scope.TRANSACTION,
+    Layer.CROSS,
+    "AM05",
+    messages=ORDERS,
+    reads="PmtId/EndToEndId PmtId/InstrId PmtId/TxId PmtId/UETR",
+    keeps=True,
+    repeats=_is_duplicate,
+)
 def duplicate_id(transaction: Transaction, context: Context) -> Faults:
     """EndToEndId (but for NOTPROVIDED), InstrId, TxId and UETR do not repeat in a message."""
-    found = Node(transaction.first("PmtId"))
-    for name, reason in _IDENTIFIERS:
-        value = found.text(name)
-        if value and value != NOT_PROVIDED and context.is_repeated(name, value):
-            element = found.first(name)
-            assert element is not None
+    identifiers = transaction.first("PmtId")
+    for element in () if identifiers is None else identifiers.iterchildren("*"):
+        name = local_name(element)
+        reason = _IDENTIFIERS.get(name)
+        if reason and _is_duplicate(name, element.text or "", context):
             yield Fault(element, f"the same {name} stands in an earlier transaction of the message", reason)
 
 
@@ -49,7 +62,14 @@ def duplicate_block_id(block: Block, context: Context) -> Faults:
         yield Fault(element, "the same PmtInfId stands in an earlier block of the message")
 
 
-@rule("two_levels", Scope.TRANSACTION, Layer.CROSS, "CH07", messages="pain.001 pain.008 pacs.003 pacs.008 pacs.009")
+@rule(
+    "two_levels",
+    Scope.TRANSACTION,
+    Layer.CROSS,
+    "CH07",
+    messages="pain.001 pain.008 pacs.003 pacs.008 pacs.009",
+    reads="",
+)
 def two_levels(transaction: Transaction, context: Context) -> Faults:
     """What stands in the group header or payment block does not stand again in the transaction."""
     message = context.message
@@ -67,6 +87,7 @@ def two_levels(transaction: Transaction, context: Context) -> Faults:
     "CH21",
     severity=Severity.WARNING,
     messages="pacs.003 pacs.008 pacs.009",
+    reads="",
 )
 def settlement_date(transaction: Transaction, context: Context) -> Faults:
     """A settlement has its date, in the group header or in each transaction (warning: a system may imply it)."""
@@ -74,7 +95,7 @@ def settlement_date(transaction: Transaction, context: Context) -> Faults:
         yield Fault(transaction.place, "IntrBkSttlmDt is missing here and in the group header")
 
 
-@rule("cred_charges", Scope.TRANSACTION, Layer.CROSS, "CH21", messages="pacs.008")
+@rule("cred_charges", Scope.TRANSACTION, Layer.CROSS, "CH21", messages="pacs.008", reads="ChrgBr")
 def cred_charges(transaction: Transaction, _: Context) -> Faults:
     """Charges borne by the creditor (CRED) are told in ChrgsInf, zero if none were taken."""
     bearer = transaction.first("ChrgBr")
@@ -82,7 +103,7 @@ def cred_charges(transaction: Transaction, _: Context) -> Faults:
         yield Fault(bearer, "CRED needs ChrgsInf, with the amount zero if none")
 
 
-@rule("debt_charges", Scope.TRANSACTION, Layer.CROSS, "CH16", messages="pacs.008")
+@rule("debt_charges", Scope.TRANSACTION, Layer.CROSS, "CH16", messages="pacs.008", reads="ChrgBr")
 def debt_charges(transaction: Transaction, _: Context) -> Faults:
     """Charges borne by the debtor (DEBT) come in one ChrgsInf at most."""
     found = transaction.all("ChrgsInf")
@@ -90,7 +111,14 @@ def debt_charges(transaction: Transaction, _: Context) -> Faults:
         yield Fault(found[1], "DEBT allows one ChrgsInf")
 
 
-@rule("exchange_rate", Scope.TRANSACTION, Layer.CROSS, "CH21", messages="pacs.003 pacs.008")
+@rule(
+    "exchange_rate",
+    Scope.TRANSACTION,
+    Layer.CROSS,
+    "CH21",
+    messages="pacs.003 pacs.008",
+    reads="InstdAmt@Ccy IntrBkSttlmAmt@Ccy",
+)
 def exchange_rate(transaction: Transaction, _: Context) -> Faults:
     """XchgRate is there when instructed and settled currency differ, and only with an instructed amount."""
     instructed, rate = transaction.first("InstdAmt"), transaction.first("XchgRate")
@@ -105,7 +133,14 @@ def exchange_rate(transaction: Transaction, _: Context) -> Faults:
         yield Fault(instructed, "another currency than IntrBkSttlmAmt, and no XchgRate")
 
 
-@rule("agent_order", Scope.TRANSACTION, Layer.CROSS, "RC11", messages="pain.001 pacs.004 pacs.007 pacs.008 pacs.009")
+@rule(
+    "agent_order",
+    Scope.TRANSACTION,
+    Layer.CROSS,
+    "RC11",
+    messages="pain.001 pacs.004 pacs.007 pacs.008 pacs.009",
+    reads="",
+)
 def agent_order(transaction: Transaction, _: Context) -> Faults:
     """The second intermediary or previous agent comes only with the first, the third only with the second."""
     for kind in ("IntrmyAgt", "PrvsInstgAgt"):
@@ -115,7 +150,7 @@ def agent_order(transaction: Transaction, _: Context) -> Faults:
                 yield Fault(element, f"{kind}{number} without {kind}{number - 1}")
 
 
-@rule("agent_account", Scope.TRANSACTION, Layer.CROSS, "CH17", messages=ORDERS)
+@rule("agent_account", Scope.TRANSACTION, Layer.CROSS, "CH17", messages=ORDERS, reads="")
 def agent_account(transaction: Transaction, _: Context) -> Faults:
     """An agent's account comes only with the agent."""
     for name in _ACCOUNTS_OF_AGENTS:
@@ -128,7 +163,7 @@ def agent_account(transaction: Transaction, _: Context) -> Faults:
             yield Fault(element, f"{name}Acct without {name}")
 
 
-@rule("creditor_instructions", Scope.TRANSACTION, Layer.CROSS, "CH16", messages="pain.001 pacs.008")
+@rule("creditor_instructions", Scope.TRANSACTION, Layer.CROSS, "CH16", messages="pain.001 pacs.008", reads="Cd")
 def creditor_instructions(transaction: Transaction, _: Context) -> Faults:
     """Instructions for the creditor's agent do not repeat; CHQB excludes HOLD and an account, PHOB excludes TELB."""
     by_code: dict[str, etree._Element] = {}
@@ -188,20 +223,35 @@ def requested_date(block: Block, context: Context) -> Faults:
     yield from _closed(inner, context)
 
 
-@rule("settlement_day", Scope.TRANSACTION, Layer.CROSS, "DT01", messages=SETTLEMENTS)
+@rule(
+    "settlement_day",
+    Scope.TRANSACTION,
+    Layer.CROSS,
+    "DT01",
+    severity=Severity.WARNING,
+    messages=SETTLEMENTS,
+    reads="IntrBkSttlmDt",
+)
 def settlement_day(transaction: Transaction, context: Context) -> Faults:
-    """The settlement day is a day on which the system of the profile is open."""
-    element = transaction.first("IntrBkSttlmDt")
-    if element is None:
-        element = context.message.head.first("IntrBkSttlmDt")
-    if element is not None and (context.profile.closed_weekdays or context.profile.holidays):
-        yield from _closed(element, context)
+    """The settlement day is a day on which the system is open, by the weekdays and holidays of the profile."""
+    yield from _closed(transaction.first("IntrBkSttlmDt"), context)
 
 
-def _closed(element: etree._Element, context: Context) -> Faults:
-    day = parse_day(element.text)
+@rule("settlement_day_of_group", Scope.MESSAGE, Layer.CROSS, "DT01", severity=Severity.WARNING, messages=SETTLEMENTS)
+def settlement_day_of_group(message: Message, context: Context) -> Faults:
+    """The same of the settlement day in the group header."""
+    yield from _closed(message.head.first("IntrBkSttlmDt"), context)
+
+
+def _closed(element: etree._Element | None, context: Context) -> Faults:
+    """Yield a warning where a day is a closed weekday or a holiday of the clearing system that the group header names."""
     profile = context.profile
-    if day is not None and (day.weekday() in profile.closed_weekdays or day in profile.holidays):
+    if element is None or not (profile.closed_weekdays or profile.holidays):
+        return
+    day = parse_day(element.text)
+    system = context.message.head.first("SttlmInf", "ClrSys")
+    name = text(system, "Cd") or text(system, "Prtry") or ""
+    if day is not None and profile.is_closed(day, name):
         yield Fault(element, "the system is closed on that day", severity=Severity.WARNING)
 
 
@@ -240,6 +290,7 @@ def one_transaction(message: Message, _: Context) -> Faults:
     messages="pacs.008 pacs.009",
     versions=(8, 99),
     setting="uetr_required",
+    reads="",
 )
 def uetr_required(transaction: Transaction, _: Context) -> Faults:
     """Each payment has a UETR."""
@@ -255,12 +306,40 @@ def uetr_required(transaction: Transaction, _: Context) -> Faults:
     "RR07",
     messages="pacs.008 pacs.009",
     setting="remittance_length",
+    reads="",
 )
 def remittance_place(transaction: Transaction, _: Context) -> Faults:
     """RltdRmtInf and RmtInf exclude each other."""
     element = transaction.first("RltdRmtInf")
     if element is not None and "RmtInf" in transaction:
         yield Fault(element, "RltdRmtInf and RmtInf exclude each other")
+
+
+@rule(
+    "clearing_code_country",
+    Scope.TRANSACTION,
+    Layer.PROFILE,
+    "CH21",
+    messages="pacs.004 pacs.008 pacs.009",
+    setting="clearing_code_in_one_country",
+    reads="BIC BICFI Ctry Cd",
+)
+def clearing_code_country(transaction: Transaction, context: Context) -> Faults:
+    """An agent is named by a clearing code alone only where all agents are in one country."""
+    alone, countries = [], set()
+    head = [context.message.head.first(name, "FinInstnId") for name in ("InstgAgt", "InstdAgt")]
+    for agent in (*head, *transaction.place.iter("{*}FinInstnId")):
+        if agent is None:
+            continue
+        bic, code = bic_of(agent), child(agent, "ClrSysMmbId")
+        # Codes of clearing systems begin with their country: DEBLZ, USABA.
+        system = text(code, "ClrSysId", "Cd") or ""
+        countries.add(bic[4:6] or text(agent, "PstlAdr", "Ctry") or system[:2])
+        if code is not None and not bic and child(agent, "Nm") is None:
+            alone.append(agent)
+    if len(countries - {""}) > 1:
+        for agent in alone:
+            yield Fault(agent, "a clearing code alone, and the agents are not all in one country")
 
 
 @rule("charge_bearer", Scope.ELEMENT, Layer.PROFILE, "CH16", names="ChrgBr", setting="charge_bearers")
@@ -277,7 +356,7 @@ def iban_required(element: etree._Element, _: str, __: Context) -> Faults:
         yield Fault(element, "the scheme needs an IBAN")
 
 
-@rule("mandate", Scope.TRANSACTION, Layer.CROSS, "MD02", messages="pain.008 pacs.003")
+@rule("mandate", Scope.TRANSACTION, Layer.CROSS, "MD02", messages="pain.008 pacs.003", keeps=True)
 def mandate(transaction: Transaction, context: Context) -> Faults:
     """A mandate is signed before the collection, tells amendments only when amended, and collects once if OOFF."""
     related = transaction.first("DrctDbtTx", "MndtRltdInf")
@@ -306,6 +385,7 @@ def mandate(transaction: Transaction, context: Context) -> Faults:
     "MD02",
     messages="pain.008 pacs.003",
     setting="mandate_required",
+    reads="",
 )
 def mandate_required(transaction: Transaction, _: Context) -> Faults:
     """A direct debit names its mandate, the day of signature and the sequence type."""
@@ -326,6 +406,7 @@ def mandate_required(transaction: Transaction, _: Context) -> Faults:
     severity=Severity.WARNING,
     messages="pain.001 pacs.008",
     setting="bank_of_account",
+    reads="IBAN BIC BICFI",
 )
 def bank_of_account(transaction: Transaction, _: Context) -> Faults:
     """The bank code in a Kazakh IBAN is that of the agent's BIC (warning: the table of banks is a default)."""
@@ -359,7 +440,15 @@ def _bank_agrees(account: etree._Element | None, institution: etree._Element | N
         yield Fault(account, "the bank code of the IBAN is not that of the agent's BIC", reason)
 
 
-@rule("account_currency", Scope.TRANSACTION, Layer.CROSS, "AM03", severity=Severity.WARNING, messages="pain.001")
+@rule(
+    "account_currency",
+    Scope.TRANSACTION,
+    Layer.CROSS,
+    "AM03",
+    severity=Severity.WARNING,
+    messages="pain.001",
+    reads="InstdAmt@Ccy Amt@Ccy",
+)
 def account_currency(transaction: Transaction, _: Context) -> Faults:
     """The currency of the amount is that of the debtor's account (warning: the bank may convert)."""
     currency = transaction.block.text("DbtrAcct", "Ccy") if transaction.block is not None else None
@@ -392,23 +481,19 @@ def purpose_code(transaction: Transaction, context: Context) -> Faults:
         yield Fault(element, "the purpose code (КНП) has three digits")
 
 
-@rule("grouped_whole", Scope.MESSAGE, Layer.CROSS, "CH17", messages="pain.007 pacs.004 pacs.007 camt.055 camt.056")
+@rule("grouped_whole", Scope.MESSAGE, Layer.CROSS, "CH17", messages="pain.007 pacs.004 pacs.007")
 def grouped_whole(message: Message, _: Context) -> Faults:
-    """A reversal, return or cancellation of a whole group has no single transactions below."""
+    """A reversal or return of a whole group has no single transactions below."""
     for name in ("GrpRvsl", "GrpRtr"):
         element = message.head.first(name)
         if element is not None and element.text in ("true", "1") and message.tally.count:
             yield Fault(element, f"{name} is true, and single transactions follow")
-    for part in children(message.body, "Undrlyg"):
-        element = child(part, "OrgnlGrpInfAndCxl", "GrpCxl")
-        if element is not None and element.text in ("true", "1") and message.tally.count:
-            yield Fault(element, "GrpCxl is true, and single transactions follow")
 
 
-@rule("block_whole", Scope.BLOCK, Layer.CROSS, "CH17", messages="pain.007 camt.055")
+@rule("block_whole", Scope.BLOCK, Layer.CROSS, "CH17", messages="pain.007 camt.055 camt.056")
 def block_whole(block: Block, _: Context) -> Faults:
-    """A reversal or cancellation of a whole payment block has no single transactions below."""
-    for name in ("PmtInfRvsl", "PmtInfCxl"):
-        element = block.first(name)
+    """A reversal or cancellation of a whole payment block or group has no single transactions of it below."""
+    for path in (("PmtInfRvsl",), ("PmtInfCxl",), ("OrgnlGrpInfAndCxl", "GrpCxl")):
+        element = block.first(*path)
         if element is not None and element.text in ("true", "1") and block.tally.count:
-            yield Fault(element, f"{name} is true, and single transactions follow")
+            yield Fault(element, f"{path[-1]} is true, and single transactions follow")

@@ -291,7 +291,7 @@ def status_sum_block(block: Block, _: Context) -> Faults:
 
 @rule("statement_chain", Scope.BLOCK, Layer.STORE, "", messages="camt.053")
 def statement_chain(block: Block, context: Context) -> Faults:
-    """A statement begins with the closing balance of the one before, and its number follows without a gap."""
+    """A statement begins with the closing balance of the one before, and its number follows without a gap; pages share it."""
     account = account_key(block.first("Acct"))
     if context.store is None or not account:
         return
@@ -301,7 +301,8 @@ def statement_chain(block: Block, context: Context) -> Faults:
     number = block.first("ElctrncSeqNb")
     value = (number.text or "").strip() if number is not None else ""
     sequence = int(value) if value.isascii() and value.isdigit() else None
-    if number is not None and sequence is not None and last.sequence is not None and sequence != last.sequence + 1:
+    step = 0 if (block.text("StmtPgntn", "PgNb") or "").lstrip("0") not in ("", "1") else 1
+    if number is not None and sequence is not None and last.sequence is not None and sequence != last.sequence + step:
         yield Fault(number, "the number does not follow that of the statement before")
         return
     opening = opening_balance(block)

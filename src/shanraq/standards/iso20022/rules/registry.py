@@ -27,6 +27,8 @@ class Scope(StrEnum):
     """An element with a currency: check(element, text, context)."""
     TEXT = "text"
     """Every element with text: check(element, text, context)."""
+    DETAILS = "details"
+    """One part of an entry's details, after its transactions: check(details, context)."""
     TRANSACTION = "transaction"
     """One transaction, status or entry: check(transaction, context)."""
     BLOCK = "block"
@@ -50,7 +52,14 @@ Faults = Iterator[Fault]
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One rule. `messages` are families (`pain.001`), empty for all; `versions` first and last."""
+    """One rule. `messages` are families (`pain.001`), empty for all; `versions` first and last.
+
+    Of a rule about transactions, `reads` names the elements whose text (`Cd`) or currency (`InstdAmt@Ccy`) it looks at in the
+    transaction, None if any; with the same elements, the same texts there and the same block it finds the same, unless it
+    `keeps` what it has seen. A rule about amounts may read `@Ccy`, the currency alone, or besides `decimals`: of an amount that
+    is digits with an optional fraction, how many decimals are written, how many count, and whether it is zero. `repeats` is
+    the judgement of a rule about single texts, by name and text; it `reads` places below the transaction.
+    """
 
     code: str
     scope: Scope
@@ -63,6 +72,9 @@ class Rule:
     versions: tuple[int, int] = ALL_VERSIONS
     names: tuple[str, ...] = ()
     setting: str = ""
+    reads: frozenset[str] | None = None
+    keeps: bool = False
+    repeats: Callable[[str, str, Any], bool] | None = None
 
     def is_for(self, family: str, version: int) -> bool:
         """Tell whether the rule is for a message."""
@@ -76,7 +88,8 @@ _Check = TypeVar("_Check", bound=Callable[..., Faults])
 def rule(
     code: str, scope: Scope, layer: Layer, reason: str = "", *,
     severity: Severity = Severity.ERROR, messages: str = "", versions: tuple[int, int] = ALL_VERSIONS,
-    names: str = "", setting: str = "",
+    names: str = "", setting: str = "", reads: str | None = None, keeps: bool = False,
+    repeats: Callable[[str, str, Any], bool] | None = None,
 ) -> Callable[[_Check], _Check]:  # fmt: skip
     """Enter a function into the list of rules. `setting` names what in a profile switches it on (in the list only)."""
 
@@ -95,6 +108,9 @@ def rule(
             versions,
             tuple(names.split()),
             setting,
+            None if reads is None else frozenset(reads.split()),
+            keeps,
+            repeats,
         )
         return check
 

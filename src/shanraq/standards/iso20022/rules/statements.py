@@ -12,10 +12,10 @@ from lxml import etree
 
 from shanraq.standards.iso20022.amounts import exact
 from shanraq.standards.iso20022.errors import Layer, Severity
-from shanraq.standards.iso20022.rules.context import Block, Context, Transaction
+from shanraq.standards.iso20022.rules.context import Block, Context, Details, Transaction
 from shanraq.standards.iso20022.rules.originals import opening_balance, signed
 from shanraq.standards.iso20022.rules.registry import Fault, Faults, Scope, rule
-from shanraq.standards.iso20022.tree import Node, child, children, text
+from shanraq.standards.iso20022.tree import Node, child, text
 
 REPORTS: Final = "camt.052 camt.053 camt.054"
 _PAGES: Final = ("StmtPgntn", "RptPgntn", "NtfctnPgntn")
@@ -83,7 +83,7 @@ def _net(part: etree._Element | None, net: int, *, readable: bool) -> Faults:
         yield Fault(amount, "not credits less debits of the entries")
 
 
-@rule("entry_currency", Scope.TRANSACTION, Layer.CROSS, "CURR", messages=REPORTS)
+@rule("entry_currency", Scope.TRANSACTION, Layer.CROSS, "CURR", messages=REPORTS, reads="Amt@Ccy")
 def entry_currency(transaction: Transaction, _: Context) -> Faults:
     """An entry is in the currency of its account."""
     currency = transaction.block.text("Acct", "Ccy") if transaction.block is not None else None
@@ -96,50 +96,26 @@ def entry_currency(transaction: Transaction, _: Context) -> Faults:
         yield Fault(transaction.amount_element, "another currency than the account", attribute="Ccy")
 
 
+@rule("batch_count", Scope.DETAILS, Layer.CROSS, "AM18", severity=Severity.WARNING, messages=REPORTS)
+def batch_count(details: Details, _: Context) -> Faults:
+    """NbOfTxs of a batch is the number of its transactions that are listed (warning: they need not be)."""
+    number = details.first("Btch", "NbOfTxs")
+    if number is not None and details.listed and (number.text or "").strip() != str(details.listed):
+        yield Fault(number, f"{details.listed} transactions of the batch are listed")
+
+
 @rule("entry_details", Scope.TRANSACTION, Layer.CROSS, "AM09", messages=REPORTS)
 def entry_details(transaction: Transaction, _: Context) -> Faults:
     """The amount of an entry is the sum of its details, and of its batches."""
-    total, known = 0, transaction.amount is not None
-    batches, batch_total = 0, 0
-    parts = transaction.all("NtryDtls")
-    details = 0
-    for part in parts:
-        batch = child(part, "Btch")
-        listed = children(part, "TxDtls")
-        number = child(batch, "NbOfTxs")
-        if number is not None and listed and (number.text or "").strip() != str(len(listed)):
-            yield Fault(
-                number, f"{len(listed)} transactions of the batch are listed", "AM18", severity=Severity.WARNING
-            )
-        batch_amount = exact(text(batch, "TtlAmt"))
-        if batch_amount is not None:
-            batches, batch_total = batches + 1, batch_total + batch_amount
-        for one in listed:
-            details += 1
-            amount = child(one, "Amt")
-            value = None if amount is None else exact(amount.text)
-            if amount is None or value is None or amount.get("Ccy") != transaction.currency:
-                known = False
-            else:
-                indicator = text(one, "CdtDbtInd")
-                total += value if indicator in (None, transaction.text("CdtDbtInd")) else -value
-    element = transaction.amount_element
-    if element is None or not parts:
+    element, details, amount = transaction.amount_element, transaction.details, transaction.amount
+    if element is None or amount is None or details is None:
         return
-    if known and details and total != transaction.amount:
+    ours = {transaction.currency}
+    total = details.total(transaction.text("CdtDbtInd"))
+    if details.listed and details.readable and details.currencies == ours and total != amount:
         yield Fault(element, "not the sum of its details")
-    elif (
-        batches == len(parts)
-        and transaction.amount is not None
-        and batch_total != transaction.amount
-        and _same_currency(parts, transaction)
-    ):
+    elif details.batches == details.parts and details.batch_currencies == ours and details.batch_total != amount:
         yield Fault(element, "not the sum of its batches")
-
-
-def _same_currency(parts: list[etree._Element], transaction: Transaction) -> bool:
-    found = [child(part, "Btch", "TtlAmt") for part in parts]
-    return all(one is not None and one.get("Ccy") == transaction.currency for one in found)
 
 
 @rule("entry_charges", Scope.TRANSACTION, Layer.CROSS, "AM10", severity=Severity.WARNING, messages=REPORTS)
@@ -160,7 +136,13 @@ def entry_charges(transaction: Transaction, _: Context) -> Faults:
 
 
 @rule(
-    "booked_entry", Scope.TRANSACTION, Layer.PROFILE, "CH21", messages="camt.052 camt.054", setting="booked_entry_dated"
+    "booked_entry",
+    Scope.TRANSACTION,
+    Layer.PROFILE,
+    "CH21",
+    messages="camt.052 camt.054",
+    setting="booked_entry_dated",
+    reads="Sts Cd",
 )
 def booked_entry(transaction: Transaction, _: Context) -> Faults:
     """A booked entry has a booking date or a value date."""

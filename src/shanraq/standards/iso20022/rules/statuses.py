@@ -11,7 +11,7 @@ from shanraq.standards.iso20022.identifiers import same_bic
 from shanraq.standards.iso20022.rules.context import Block, Context, Message, Tally, Transaction
 from shanraq.standards.iso20022.rules.registry import Fault, Faults, Scope, rule
 from shanraq.standards.iso20022.store import bic_of
-from shanraq.standards.iso20022.tree import Node, child, children, text
+from shanraq.standards.iso20022.tree import Node, child, text
 
 _RESOLUTIONS: Final = {"CNCL": "ACCR", "RJCR": "RJCR", "PDCR": "PDCR"}
 _ACCEPTED: Final = frozenset({"ACCP", "ACCC", "ACSC", "ACSP", "ACTC", "ACWC"})
@@ -105,10 +105,10 @@ def rejection_reason(transaction: Transaction, _: Context) -> Faults:
 def group_rejection_reason(message: Message, _: Context) -> Faults:
     """A rejected group has a reason, its own or those of its transactions."""
     group = message.parts.first("OrgnlGrpInfAndSts")
-    if text(group, "GrpSts") == "RJCT" and child(group, "StsRsnInf", "Rsn") is None and not message.tally.count:
-        blocks = [part for name in message.shape.blocks for part in children(message.body, name)]
-        if group is not None and not any(child(part, "StsRsnInf", "Rsn") is not None for part in blocks):
-            yield Fault(group, "RJCT needs a reason")
+    if group is None or text(group, "GrpSts") != "RJCT" or message.tally.count or message.block_gives_reason:
+        return
+    if child(group, "StsRsnInf", "Rsn") is None:
+        yield Fault(group, "RJCT needs a reason")
 
 
 @rule(

@@ -10,7 +10,7 @@ from shanraq.standards.iso20022.amounts import exact
 from shanraq.standards.iso20022.errors import Layer
 from shanraq.standards.iso20022.rules.context import Block, Context, Message, Tally, Transaction
 from shanraq.standards.iso20022.rules.registry import Fault, Faults, Scope, rule
-from shanraq.standards.iso20022.tree import Node, children
+from shanraq.standards.iso20022.tree import Node
 
 _GROUPS: Final = "pain.001 pain.007 pain.008 pacs.003 pacs.004 pacs.007 pacs.008 pacs.009 pacs.010"
 _TOTALS: Final = ("TtlIntrBkSttlmAmt", "TtlRtrdIntrBkSttlmAmt", "TtlRvsdIntrBkSttlmAmt")
@@ -81,12 +81,7 @@ def total_settled(message: Message, _: Context) -> Faults:
 def control_data(message: Message, _: Context) -> Faults:
     """CtrlData of a cancellation request counts and sums its transactions."""
     found = Node(message.parts.first("CtrlData"))
-    whole = any(
-        e.text in ("true", "1")
-        for part in children(message.body, "Undrlyg")
-        for e in part.iter("{*}GrpCxl", "{*}PmtInfCxl")
-    )
-    if whole or not message.tally.count:
+    if message.whole or not message.tally.count:
         return
     count, total = found.first("NbOfTxs"), found.first("CtrlSum")
     if count is not None and _wrong_count(count, message.tally.count):

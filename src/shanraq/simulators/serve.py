@@ -10,16 +10,17 @@ import asyncio
 import contextlib
 import ssl
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from email.utils import formatdate
 from http import HTTPStatus
-from typing import Final, cast
+from typing import Any, Final, cast
 
 import httptools
 
 _HEADERS_LIMIT_BYTES: Final = 64 * 1024
 _BODY_LIMIT_BYTES: Final = 1024 * 1024
+_READ_ON: Final = 8
 _IDLE_SECONDS: Final = 75.0
 _SWEEP_SECONDS: Final = 5.0
 _CLOSE_SECONDS: Final = 1.0
@@ -49,24 +50,37 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A reply, sent after a delay (seconds); without a reply the connection is closed."""
+    """A reply, sent after a delay (seconds); without a reply the connection is closed.
+
+    `later` is a reply that is still being made; nothing more is read from the connection meanwhile.
+    """
 
     reply: Reply | None
     delay_seconds: float = 0.0
+    later: Coroutine[Any, Any, Reply | None] | None = None
 
 
 Handler = Callable[[Request], Answer]
 
 _REASONS: Final = {status.value: status.phrase for status in HTTPStatus}
-_TOO_LARGE: Final = {413: Reply(413, b"{}"), 431: Reply(431, b"{}")}
+_BODY_TOO_LARGE: Final = Reply(413, b"{}")
+_HEADERS_TOO_LARGE: Final = Reply(431, b"{}")
 _BAD_REQUEST: Final = Reply(400, b"{}")
 
 
 class HttpServer:
-    """Listens on one address and answers with the handler; the handler must not raise."""
+    """Listens on one address and answers with the handler; the handler must not raise.
 
-    def __init__(self, handler: Handler) -> None:
+    A body of more than `body_limit_bytes` is answered with `too_large` once it was read: who is still writing does not listen.
+    Of one that is many times as long no more is read.
+    """
+
+    def __init__(
+        self, handler: Handler, *, body_limit_bytes: int = _BODY_LIMIT_BYTES, too_large: Reply = _BODY_TOO_LARGE
+    ) -> None:
+        self.too_large = too_large
         self.handler = handler
+        self.body_limit_bytes = body_limit_bytes
         self.connections: set[_Connection] = set()
         self.date = b""
         self._server: asyncio.Server | None = None
@@ -127,9 +141,10 @@ class _Connection(asyncio.Protocol):
         "_headers",
         "_in_head",
         "_late",
-        "_limit_exceeded",
         "_loop",
+        "_making",
         "_parser",
+        "_refusal",
         "_server",
         "_target",
         "_transport",
@@ -144,8 +159,9 @@ class _Connection(asyncio.Protocol):
         self._parser = httptools.HttpRequestParser(self)
         self._waiting: deque[tuple[Request, bool]] = deque()
         self._late: asyncio.TimerHandle | None = None
+        self._making: asyncio.Task[None] | None = None
         self._closing = False
-        self._limit_exceeded = 0
+        self._refusal: Reply | None = None
         self._in_head, self._head_bytes = True, 0
         self.answering = False
         self.active_at = self._loop.time()
@@ -154,9 +170,7 @@ class _Connection(asyncio.Protocol):
     def close(self) -> None:
         """Send what is already written, then close."""
         self._closing = True
-        self._waiting.clear()
-        if self._late is not None:
-            self._late.cancel()
+        self._give_up()
         self._transport.close()
 
     def abort(self) -> None:
@@ -175,9 +189,14 @@ class _Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._server.connections.discard(self)
         self._closing = True
+        self._give_up()
+
+    def _give_up(self) -> None:
         self._waiting.clear()
         if self._late is not None:
             self._late.cancel()
+        if self._making is not None:
+            self._making.cancel()
 
     def data_received(self, data: bytes) -> None:
         if self._closing:
@@ -191,10 +210,15 @@ class _Connection(asyncio.Protocol):
             self._refuse(_BAD_REQUEST)
             return
         if self._in_head and self._head_bytes > _HEADERS_LIMIT_BYTES:
-            self._limit_exceeded = 431
+            self._refusal = _HEADERS_TOO_LARGE
         self._answer_waiting()
-        if self._limit_exceeded:
-            self._refuse(_TOO_LARGE[self._limit_exceeded])
+        if self._refusal is not None and not self._reads_on():
+            self._refuse(self._refusal)
+
+    def _reads_on(self) -> bool:
+        """Tell whether the rest of a body that is too large is waited for, so that its sender hears the refusal."""
+        ended = self._in_head or self._refusal is not self._server.too_large
+        return not ended and self._body_bytes <= self._server.body_limit_bytes * _READ_ON
 
     def pause_writing(self) -> None:
         self._transport.pause_reading()
@@ -224,19 +248,20 @@ class _Connection(asyncio.Protocol):
         if self._headers.get("expect", "").lower() == "100-continue":
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         if len(self._target) + sum(map(len, self._headers.values())) > _HEADERS_LIMIT_BYTES:
-            self._limit_exceeded = 431
+            self._refusal = _HEADERS_TOO_LARGE
         self._in_head = False
 
     def on_body(self, body: bytes) -> None:
         self._body_bytes += len(body)
-        if self._body_bytes > _BODY_LIMIT_BYTES:
-            self._limit_exceeded = 413
-        if not self._limit_exceeded:
+        if self._body_bytes > self._server.body_limit_bytes:
+            self._refusal = self._refusal or self._server.too_large
+            self._body.clear()
+        if self._refusal is None:
             self._body.append(body)
 
     def on_message_complete(self) -> None:
         self._in_head, self._head_bytes = True, 0
-        if self._limit_exceeded:
+        if self._refusal is not None:
             return
         method = self._parser.get_method().decode("latin-1")
         request = Request(method, self._target.decode("latin-1"), self._headers, b"".join(self._body))
@@ -248,13 +273,22 @@ class _Connection(asyncio.Protocol):
         while self._waiting and not self.answering and not self._closing:
             request, keep_alive = self._waiting.popleft()
             answer = self._server.handler(request)
-            if answer.delay_seconds > 0:
+            if answer.later is not None:
+                self.answering = True
+                self._transport.pause_reading()
+                self._making = self._loop.create_task(self._answer_made(request, answer.later, keep_alive))
+            elif answer.delay_seconds > 0:
                 # Nothing more is read meanwhile, so what waits here is bounded by what one read brought.
                 self.answering = True
                 self._transport.pause_reading()
                 self._late = self._loop.call_later(answer.delay_seconds, self._answer_late, request, answer, keep_alive)
             else:
                 self._send(request, answer, keep_alive)
+
+    async def _answer_made(self, request: Request, later: Coroutine[Any, Any, Reply | None], keep_alive: bool) -> None:
+        reply = await later
+        self._making = None
+        self._answer_late(request, Answer(reply), keep_alive)
 
     def _answer_late(self, request: Request, answer: Answer, keep_alive: bool) -> None:
         self._late = None
