@@ -8,7 +8,6 @@ in canonical messages proves that there are no others, several times faster than
 from __future__ import annotations
 
 import re
-from collections import Counter
 from dataclasses import dataclass
 from typing import Final
 
@@ -34,11 +33,12 @@ _NAME_LONGEST: Final = 128
 class Tags:
     """What was counted in bytes that have the tags of a canonical message.
 
-    `nesting` has "<" for each start tag and ")" for each end tag, in their order.
+    `namespaces` are those declared, each as often as it is. `nesting` has "<" for each start tag and ")" for each end tag, in
+    their order.
     """
 
     elements: int
-    namespaces: int
+    namespaces: tuple[bytes, ...]
     nesting: bytes
 
     def deeper_than(self, depth: int) -> bool:
@@ -90,8 +90,8 @@ def read_tags(text: bytes) -> Tags | None:
         return None
     skeleton = text.translate(None, _FLESH).replace(b"</>", b")")
     # A value ends with its tag, and no tag counted below has a second one. So each is of one tag.
-    values = Counter(_VALUE.findall(text))
-    shapes = {value.translate(None, _FLESH) for value in values}
+    values: list[bytes] = _VALUE.findall(text)
+    shapes = {value.translate(None, _FLESH) for value in set(values)}
     if len(shapes) > _NAMESPACES_MOST:
         return None
     attributed = sum(skeleton.count(b'< ="' + shape + b'">') for shape in shapes)
@@ -100,7 +100,7 @@ def read_tags(text: bytes) -> Tags | None:
     # An empty-element tag has the shape of an end tag: then there are more of those.
     if starts != ends or skeleton.count(b"<") != starts or skeleton.count(b">") != starts:
         return None
-    if attributed != values.total():
+    if attributed != len(values):
         return None
-    namespaces = sum(count for value, count in values.items() if b":" in value)
+    namespaces = tuple(value for value in values if b":" in value)
     return Tags(starts, namespaces, skeleton.translate(None, _BETWEEN))
