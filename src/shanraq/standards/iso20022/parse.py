@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final, cast
 
 from lxml import etree
@@ -207,7 +208,7 @@ def _check_depth(root: etree._Element, limits: Limits) -> None:
 
 
 def _check_width(root: etree._Element, limits: Limits) -> None:
-    if float(cast(float, root.xpath("count(//*)"))) > limits.elements:
+    if cast(float, _compiled("count(//*)")(root)) > limits.elements:
         raise Iso20022Error("too_many_elements", "", 0, f"more than {limits.elements} elements")
     for element in _nodes(root, f"(//*[@*[{limits.attributes + 1}]])[1]"):
         raise Iso20022Error(
@@ -243,7 +244,12 @@ def check_tree(root: etree._Element, limits: Limits, *, strict: bool, path: Path
 
 
 def _nodes(of: etree._Element | etree._ElementTree, expression: str) -> list[etree._Element]:
-    return cast(list[Any], of.xpath(expression, namespaces={"xsi": XSI}))
+    return cast(list[Any], _compiled(expression)(of))
+
+
+@lru_cache(maxsize=64)  # each limit makes expressions of its own
+def _compiled(expression: str) -> etree.XPath:
+    return etree.XPath(expression, namespaces={"xsi": XSI})
 
 
 def _splits_text(node: etree._Element, parent: etree._Element) -> bool:

@@ -78,7 +78,13 @@ def cut_signature(data: bytes, place: Place, limits: Limits) -> Cut:
         raise SignatureMissingError("the message has no complete signature")
     start, end = tags[0].start, tags[1].end
     _check_around(data, start, end, place)
-    return Cut(data[:start] + data[end:], data[start:end])
+    return Cut(join_around(data, start, end, b""), data[start:end])
+
+
+def join_around(data: bytes, start: int, end: int, between: bytes) -> bytes:
+    """Return bytes with something else in place of those from `start` to `end`; they are copied once."""
+    view = memoryview(data)
+    return b"".join((view[:start], between, view[end:]))
 
 
 def check_place(body: Body, place: Place) -> int:

@@ -21,7 +21,7 @@ from shanraq.standards.iso20022.signatures.algorithms import (
 from shanraq.standards.iso20022.signatures.body import Body, canonicalize, parse_small, read_body
 from shanraq.standards.iso20022.signatures.errors import SignatureError, SigningError
 from shanraq.standards.iso20022.signatures.keys import Signer
-from shanraq.standards.iso20022.signatures.place import check_place, find_tags, in_context
+from shanraq.standards.iso20022.signatures.place import check_place, find_tags, in_context, join_around
 from shanraq.standards.iso20022.signatures.profiles import KeyNaming, Place, Profile, Reference, Target
 from shanraq.standards.iso20022.signatures.structure import Structure, read_structure
 from shanraq.standards.iso20022.signatures.verify import DEFAULT_LIMITS, digested_bytes, message_form
@@ -54,7 +54,7 @@ def sign(
     body = read_body(with_slot, message_form(profile), limits)
     offset = check_place(body, profile.place)
     signature = _write(body, signer, profile, time, limits)
-    return b"".join((body.canonical[:offset], signature, body.canonical[offset:]))
+    return join_around(body.canonical, offset, offset, signature)
 
 
 def _time(signed_at: datetime | None) -> str:
@@ -77,7 +77,7 @@ def _with_slot(data: bytes) -> bytes:
         return data
     place = next((opening.end + tag.start for tag in find_tags(inside, b"Rltd")), closing.start)
     name = opening.prefix + b"Sgntr"
-    return b"".join((data[:place], b"<", name, b"></", name, b">", data[place:]))
+    return join_around(data, place, place, b"<" + name + b"></" + name + b">")
 
 
 def _write(body: Body, signer: Signer, profile: Profile, time: str, limits: Limits) -> bytes:
