@@ -383,7 +383,8 @@ structured = st.tuples(st.lists(line, min_size=1, max_size=2), line, line).map(
 @given(
     amount=amount, payer=st.lists(line, min_size=1, max_size=4), payee=structured,
     reference=st.from_regex(r"[A-Z0-9][A-Z0-9.]{0,14}[A-Z0-9]", fullmatch=True), remittance=line,
-    bearer=st.sampled_from(["SHA", "OUR"]), day=st.dates(dt.date(1980, 1, 1), dt.date(2079, 12, 31)),
+    bearer=st.sampled_from(["SHA", "OUR"]),
+    day=st.dates(dt.date(1980, 1, 1), dt.date(2079, 12, 31)),
 )  # fmt: skip
 def test_what_the_account_calls_kept_comes_back(
     amount: str, payer: list[str], payee: str, reference: str, remittance: str, bearer: str, day: dt.date
