@@ -24,7 +24,7 @@ from shanraq.ops.demo_receiver import Receiver
 from shanraq.webhooks.signing import sign
 
 DEMO = (sys.executable, "-m", "shanraq", "demo", "--json")
-STEPS = 20
+STEPS = 21
 
 
 def processes_of(folder: str) -> list[str]:
