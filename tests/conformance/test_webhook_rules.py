@@ -54,12 +54,15 @@ def test_retry_after_counts_on_429_and_503_only() -> None:
     assert delays == [60, 60, 5, 5, 5]
 
 
+OWN_RESOURCES = {"account", "credit_transfer", "payment_file", "recall"}  # with types beyond the published ones
+
+
 def test_catalogue_holds_the_published_types_with_the_same_sensitivity() -> None:
     with conformance_data("webhooks/event_types.csv").open() as file:
         published = {row["type"]: row for row in csv.DictReader(file)}
 
     assert {name for name, row in published.items() if row["origin"] == "founding"} <= events.CATALOG.keys()
-    assert events.CATALOG.keys() <= published.keys()
+    assert {name.partition(".")[0] for name in events.CATALOG.keys() - published.keys()} == OWN_RESOURCES
     for name in events.CATALOG:
         assert events.valid_name(name)
-        assert is_sensitive(name) == (published[name]["sensitive"] == "yes")
+        assert is_sensitive(name) == (name in published and published[name]["sensitive"] == "yes")

@@ -24,7 +24,7 @@ from shanraq.ops.demo_receiver import Receiver
 from shanraq.webhooks.signing import sign
 
 DEMO = (sys.executable, "-m", "shanraq", "demo", "--json")
-STEPS = 20
+STEPS = 21
 
 
 def processes_of(folder: str) -> list[str]:
@@ -79,7 +79,7 @@ def test_the_demo_takes_every_step_and_leaves_nothing_behind(scratch: str) -> No
     assert len(report["steps"]) == STEPS
     assert all(set(step) == {"name", "ok", "ms", "detail"} for step in report["steps"])
     assert report["totals"]["webhooks"] > 20
-    assert report["totals"]["balances"] == [1_569_900, 250_000]
+    assert report["totals"]["balances"] == [1_369_900, 350_000]
     assert list(Path(scratch).iterdir()) == []
     assert processes_of(scratch) == []
 

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from shanraq.standards import iso20022, mt, translate
 from shanraq.standards.iso20022 import Outcome
 from shanraq.standards.iso20022.convert import values
+from tests.standards.iso20022.instances import content as content_of
 from tests.standards.mt.samples import MT103, MT202COV, MT900, MT940, UETR
-from tests.standards.translate.samples import CREATED, payment
+from tests.standards.translate.samples import CREATED, agent, payment
 
 VERSIONS = [each for each in iso20022.library().ids() if each.startswith("pacs.008.")]
 
@@ -369,6 +370,30 @@ def test_several_transfers_become_several_messages() -> None:
     assert {trace.path for trace in done.traces} == paths_of(document)
 
 
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 10**6), st.sampled_from(["pacs.008.001.08", "pacs.008.001.12"]))
+def test_any_transfer_becomes_a_mt103_that_can_be_read_and_is_accounted_for(seed: int, version: str) -> None:
+    plain = content_of(version, seed)
+    top = plain["FIToFICstmrCdtTrf"]
+    for name in ("InstgAgt", "InstdAgt"):
+        top["GrpHdr"].pop(name, None)
+    for transfer in top["CdtTrfTxInf"]:
+        amount = {"value": "12.50", "Ccy": "EUR"}
+        transfer |= {"InstgAgt": agent("NBRKKZKX"), "InstdAgt": agent("DEUTDEFF"), "IntrBkSttlmAmt": amount}
+        transfer |= {"IntrBkSttlmDt": "2026-11-23", "ChrgBr": "SHAR"}
+        transfer["ChrgsInf"] = [each | {"Amt": amount} for each in transfer.get("ChrgsInf", [])] or None
+        for name in ("InstdAmt", "XchgRate", *(["ChrgsInf"] if transfer["ChrgsInf"] is None else [])):
+            transfer.pop(name, None)
+    document = iso20022.from_plain(version, plain)
+    supply = {"20": "R", "50K": "X", "59": "Y", "57A": "DEUTDEFF", "53A": "DEUTDEFF", "54A": "DEUTDEFF"}
+
+    done = translate.pacs008_to_mt103(document, supply=supply)
+
+    for message in done.result:
+        assert mt.write(mt.read(mt.write(message))) == mt.write(message)
+    assert sorted(trace.path for trace in done.traces) == sorted(paths_of(document))
+
+
 X = "ABCXYZabcxyz0189.,' "
 line = st.text(X, min_size=1, max_size=35).map(str.strip).filter(bool)
 amount = st.tuples(st.integers(0, 10**11), st.integers(0, 99)).map(lambda pair: f"{pair[0]},{pair[1]:02d}")
@@ -383,7 +408,8 @@ structured = st.tuples(st.lists(line, min_size=1, max_size=2), line, line).map(
 @given(
     amount=amount, payer=st.lists(line, min_size=1, max_size=4), payee=structured,
     reference=st.from_regex(r"[A-Z0-9][A-Z0-9.]{0,14}[A-Z0-9]", fullmatch=True), remittance=line,
-    bearer=st.sampled_from(["SHA", "OUR"]), day=st.dates(dt.date(1980, 1, 1), dt.date(2079, 12, 31)),
+    bearer=st.sampled_from(["SHA", "OUR"]),
+    day=st.dates(dt.date(1980, 1, 1), dt.date(2079, 12, 31)),
 )  # fmt: skip
 def test_what_the_account_calls_kept_comes_back(
     amount: str, payer: list[str], payee: str, reference: str, remittance: str, bearer: str, day: dt.date

@@ -12,6 +12,7 @@ from shanraq.standards import iso20022, mt, translate
 from shanraq.standards.iso20022 import Outcome
 from shanraq.standards.translate.information import Information, read_information, write_information
 from shanraq.standards.translate.texts import wrap
+from tests.standards.iso20022.instances import content as content_of
 from tests.standards.mt.samples import MT940, MT942
 from tests.standards.translate.samples import CREATED
 from tests.standards.translate.test_payments import paths_of
@@ -258,6 +259,24 @@ def test_wrong_wishes_for_a_statement_are_refused() -> None:
         assert error.value.code == code
     done = translate.camt053_to_mt940(camt(), supply={"sender": "NBRKKZKX", "receiver": "DEUTDEFF"})
     assert mt.write(done.result[0]).startswith("{1:F01NBRKKZKXAXXX0000000000}{2:I940DEUTDEFFXXXXN}{4:")
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 10**6), st.sampled_from(["camt.053.001.08", "camt.053.001.13"]))
+def test_any_statement_becomes_a_mt940_that_can_be_read_and_is_accounted_for(seed: int, version: str) -> None:
+    plain = content_of(version, seed)
+    for each in plain["BkToCstmrStmt"]["Stmt"]:
+        amount = {"value": "12.50", "Ccy": "EUR"}
+        each |= {"Acct": {"Id": {"Othr": {"Id": "1"}}}, "Bal": [balance("OPBD"), balance("CLBD")]}
+        for booked in each.get("Ntry", []):
+            booked |= {"Amt": amount, "Sts": {"Cd": "BOOK"}, "ValDt": {"Dt": "2026-11-23"}}
+    document = iso20022.from_plain(version, plain)
+
+    done = translate.camt053_to_mt940(document, supply={"20": "R"})
+
+    for message in done.result:
+        assert mt.write(mt.read(mt.write(message))) == mt.write(message)
+    assert sorted(trace.path for trace in done.traces) == sorted(paths_of(document))
 
 
 word = st.text("ABCXYZ019 .,", min_size=1, max_size=60).map(str.strip).filter(bool)

@@ -13,6 +13,7 @@ from shanraq.standards.mt.structure import MANY, STP_INSTRUCTIONS, STP_TAGS, STR
 
 _UETR: Final = re.compile(r"[a-f0-9]{8}-[a-f0-9]{4}-4[a-f0-9]{3}-[89ab][a-f0-9]{3}-[a-f0-9]{12}")
 _MAY_HAVE_EMPTY_LINES: Final = "77T"
+_LOCATION: Final = "{location:"
 _WORDS: Final = {"r": "x", "e": "x", "f": "x", "m": "2a", "b": "4!a2!a2!c[3!c]", "\n": "(CrLf)"}
 
 
@@ -37,7 +38,7 @@ def check_field(each: Field) -> None:
             raise MtError("code", each.tag, each.line, f"the {name} must be one of {', '.join(sorted(known))}")
         if name == "reference" and (text[0] == "/" or text[-1] == "/"):
             raise MtError("format", each.tag, each.line, "a reference does not begin or end with a slash")
-    if each.tag[2:] == "B" and ("location" in parts and len(parts) > 1) != ("\n" in each.text):
+    if _LOCATION in FORMATS[each.tag] and ("location" in parts and len(parts) > 1) != ("\n" in each.text):
         raise MtError("format", each.tag, each.line, "the location stands on a line of its own")
 
 

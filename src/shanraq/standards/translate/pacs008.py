@@ -91,7 +91,13 @@ def in_base(
         raise TranslationError(wrong[0].code, wrong[0].path, wrong[0].message)
     if str(found) == base:
         return base, whole, None
-    converted = iso20022.convert(whole, to=base, definitions=known)
+    try:
+        converted = iso20022.convert(whole, to=base, definitions=known)
+    except iso20022.ConversionError as error:
+        what = (
+            f"the message is translated as {base}, which demands more than it says: convert it first, and supply that"
+        )
+        raise TranslationError(error.code, error.path, what) from None
     return str(found), converted.document, converted
 
 
@@ -133,14 +139,21 @@ class _Transfer:
         self._supplied()
         order = {number: place for place, number in enumerate(_ORDER)}
         fields = sorted(self._fields, key=lambda each: order.get(each.tag, order.get(each.number, len(order))))
-        for tag, key in (("50", "50K"), ("59", "59")):
-            if not any(each.number == tag for each in fields):
-                raise incomplete(f"{tag}a", key, f"a MT103 names the customer in {tag}a")
-        if any(each.text == "BEN" for each in fields if each.tag == "71A") and not any(
-            each.tag == "71F" for each in fields
-        ):
-            raise incomplete("71F", "71F", "with charges BEN a MT103 tells them in 71F")
+        self._demand({each.number for each in fields}, fields)
         return mt.check(Message("103", tuple(fields), basic, application, user))
+
+    def _demand(self, there: set[str], fields: list[Field]) -> None:
+        """Raise TranslationError for what a MT103 must have beside what there is, with the key that gives it."""
+        needed = ["50", "59"]
+        needed += ["57"] if "56" in there else []
+        needed += ["53", "54"] if "55" in there else []
+        for number in needed:
+            if number not in there:
+                key = {"50": "50K", "59": "59"}.get(number, f"{number}A")
+                raise incomplete(f"{number}a", key, f"a MT103 must have field {number}a here")
+        borne = any(each.text == "BEN" for each in fields if each.tag == "71A")
+        if borne and not any(each.tag == "71F" for each in fields):
+            raise incomplete("71F", "71F", "with charges BEN a MT103 tells them in 71F")
 
     def _find(self, *names: str) -> etree._Element | None:
         return child(self._transfer, *names)
@@ -288,7 +301,7 @@ class _Transfer:
         amount, currency = self._amount(settled, "32A")
         self._fields.append(Field("32A", f"{written}{currency}{amount}"))
         instructed = self._find("InstdAmt")
-        charged = bool(children(self._transfer, "ChrgsInf"))
+        charged = bool(children(self._transfer, "ChrgsInf")) or bool(self._supply.keys() & {"71F", "71G"})
         if instructed is not None:
             other, own = self._amount(instructed, "33B")
             self._fields.append(Field("33B", f"{own}{other}"))
@@ -453,21 +466,20 @@ class _Transfer:
                         self._keep(country, f"77B/line[{len(lines) + 1}]")
                         if not texts:
                             lines.append(before)
-                for element in texts:
+                for position, element in enumerate(texts):
                     written, code = to_fin(element.text or "")
-                    room, lead = _LINE, f"{before}//" if before else ""
+                    lead = f"{before}//" if position == 0 and before else "//" if position else ""
                     path = self._account.place(element)
                     if len(lines) == 3:
                         self._account.drop(path, "no_space")
                         continue
                     if not lead and written[:1] in (":", "-", ""):
                         lead = "//"
-                    shown, shortened = cut(written, room - len(lead))
+                    shown, shortened = cut(written, _LINE - len(lead))
                     self._account.change(
                         path, f"{self._prefix}77B/line[{len(lines) + 1}]", shown, worst(code, shortened)
                     )
                     lines.append(lead + shown)
-                    before = ""
         if lines:
             self._fields.append(Field("77B", "\n".join(lines)))
 
