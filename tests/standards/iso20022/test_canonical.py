@@ -184,6 +184,18 @@ def test_usual_messages_take_the_short_cut(data: bytes) -> None:
     assert is_canonical(simplify(without_prolog(data)))
 
 
+@pytest.mark.parametrize("around", [b"%s\n", b"\n%s", b"%s ", b"\xef\xbb\xbf%s", b'<?xml version="1.0"?>%s'])
+def test_what_stands_around_the_outermost_element_is_in_no_canonical_form(around: bytes) -> None:
+    assert not is_canonical(around % MESSAGE)
+
+
+def test_bytes_full_of_empty_element_tags_are_left_as_they_are() -> None:
+    data = b"<A>" + b"<B/>" * 1000 + b"</A>"
+
+    assert simplify(data) == data
+    assert read_tags(data) is None
+
+
 @pytest.mark.parametrize(
     "change",
     [

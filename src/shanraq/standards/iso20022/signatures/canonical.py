@@ -27,6 +27,7 @@ _PROLOG: Final = re.compile(
 )
 _NAME: Final = re.compile(rb"<([A-Za-z][A-Za-z0-9]*+)[ \t\n]*+\Z")
 _NAME_LONGEST: Final = 128
+_BYTES_PER_EMPTY_ELEMENT: Final = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +66,10 @@ def simplify(text: bytes) -> bytes:
     """
     if b"\r" in text:
         text = text.replace(b"\r\n", b"\n").replace(b"\r", b"\n")  # XML 1.0, 2.11
-    pieces = text.split(b"/>")
-    if len(pieces) == 1:
+    # Far more are no message's, and each would be objects.
+    if not 0 < text.count(b"/>") <= len(text) // _BYTES_PER_EMPTY_ELEMENT:
         return text
+    pieces = text.split(b"/>")
     for number, piece in enumerate(pieces[:-1]):
         name = _NAME.search(piece, max(0, len(piece) - _NAME_LONGEST))
         if name is None:
@@ -84,7 +86,7 @@ def read_tags(text: bytes) -> Tags | None:
     processing instruction, CDATA section, DTD, empty-element tag, prefix, or carriage return. Whether a default namespace
     stands where a canonical form has it is not known yet.
     """
-    if not text.startswith(b"<") or b"\r" in text or b"\0" in text:
+    if not (text.startswith(b"<") and text.endswith(b">")) or b"\r" in text or b"\0" in text:
         return None
     if _OTHER_REFERENCE.search(text) is not None:
         return None
