@@ -23,6 +23,8 @@ _DECLARATION: Final = re.compile(
 )
 _ENCODINGS: Final = frozenset({b"utf-8", b"us-ascii"})
 _WIDE: Final = (b"\xff\xfe", b"\xfe\xff", b"\x00", b"<\x00")  # UTF-16 and UTF-32, with and without a byte order mark
+_BEGINNINGS: Final = tuple(b"<?xml" + white for white in (b" ", b"\t", b"\r", b"\n"))  # of an XML declaration
+_NEITHER_TAG_NOR_ATTRIBUTE: Final = bytes(byte for byte in range(256) if byte not in b"<=")
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 
 
@@ -54,9 +56,39 @@ def parse(data: bytes, *, limits: Limits = DEFAULT_LIMITS, strict: bool = False)
         root = etree.fromstring(data, make_parser())
     except etree.XMLSyntaxError as error:
         raise syntax_error(error) from None
-    check_bounds(root, limits)
-    check_tree(root, limits, strict=strict)
+    _check_depth(root, limits)
+    if not is_surely_narrow(data, limits):
+        _check_width(root, limits)
+    if not is_surely_plain(data):
+        check_tree(root, limits, strict=strict)
     return root
+
+
+def is_surely_narrow(data: bytes, limits: Limits) -> bool:
+    """Tell whether bytes alone prove that there are no more elements, and no more attributes in one, than the limits.
+
+    A walk through the tree costs several times as much. False says nothing.
+    """
+    if data.count(b"<") > limits.elements:  # each element has one at least
+        return False
+    # Each attribute has a "=", and there is no "<" within a tag.
+    return b"=" * (limits.attributes + 1) not in data.translate(None, _NEITHER_TAG_NOR_ATTRIBUTE)
+
+
+def is_surely_plain(data: bytes) -> bool:
+    """Tell whether well-formed bytes alone prove that `check_tree` will find nothing; False says nothing.
+
+    There is no comment, CDATA section or processing instruction but the XML declaration, no character reference (which could
+    hide the letters of a namespace), and the namespace of xsi is not named.
+    """
+    if b"!" in data and b"<!" in data:  # the search for one byte is far faster
+        return False
+    begin = len(_BYTE_ORDER_MARK) if data.startswith(_BYTE_ORDER_MARK) else 0
+    if data[begin : begin + 6] in _BEGINNINGS:
+        begin += 6
+    if data.find(b"?", begin) >= 0 and data.find(b"<?", begin) >= 0:
+        return False
+    return not (b"&" in data and b"&#" in data) and b"XMLSchema-instance" not in data
 
 
 def make_parser() -> etree.XMLParser:
@@ -157,9 +189,17 @@ _SYNTAX: Final = {
 
 def check_bounds(root: etree._Element, limits: Limits) -> None:
     """Refuse a tree that is deeper or wider than the limits; raise Iso20022Error."""
+    _check_depth(root, limits)
+    _check_width(root, limits)
+
+
+def _check_depth(root: etree._Element, limits: Limits) -> None:
     deep = _nodes(root.getroottree(), "/*" * (limits.depth + 1))
     if deep:
         raise Iso20022Error("too_deep", "", line_of(deep[0]), f"nested deeper than {limits.depth} levels")
+
+
+def _check_width(root: etree._Element, limits: Limits) -> None:
     if float(cast(float, root.xpath("count(//*)"))) > limits.elements:
         raise Iso20022Error("too_many_elements", "", 0, f"more than {limits.elements} elements")
     for element in _nodes(root, f"(//*[@*[{limits.attributes + 1}]])[1]"):

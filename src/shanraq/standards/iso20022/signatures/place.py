@@ -81,23 +81,14 @@ def cut_signature(data: bytes, place: Place, limits: Limits) -> Cut:
     return Cut(data[:start] + data[end:], data[start:end])
 
 
-def slot(data: bytes, place: Place) -> int:
-    """Return the offset at which the signature stands in the message without it; raise SignaturePlaceError."""
-    name = b"Sgntr" if place is Place.HEADER else b"Document"
-    closing = [tag for tag in find_tags(data, name) if tag.closes]
-    if len(closing) != 1:
-        raise SignaturePlaceError(f"{name.decode()} stands {len(closing)} times in the message, not once")
-    return closing[0].start
-
-
-def check_place(body: Body, place: Place) -> None:
-    """Refuse a message whose signature did not stand in its one AppHdr/Sgntr, or in its Document; raise SignaturePlaceError.
+def check_place(body: Body, place: Place) -> int:
+    """Return the offset of the place of the signature, one AppHdr/Sgntr or the end of Document; raise SignaturePlaceError.
 
     The bytes around the signature were looked at when it was cut out; here the tree says what these bytes are.
     """
-    slot(body.canonical, place)
+    offset = _slot(body.canonical, place)
     if place is Place.DOCUMENT:
-        return
+        return offset
     header = body.header_element
     if header is None:
         raise SignaturePlaceError("the profile has the signature in the header, and there is no header")
@@ -106,6 +97,7 @@ def check_place(body: Body, place: Place) -> None:
         raise SignaturePlaceError("AppHdr/Sgntr does not hold the signature and nothing else")
     if holders[0].attrib or namespace_of(holders[0]) != namespace_of(header):
         raise SignaturePlaceError("Sgntr is not an element of the header")
+    return offset
 
 
 def in_context(signature: etree._Element, body: Body, place: Place) -> etree._Element:
@@ -125,6 +117,14 @@ def in_context(signature: etree._Element, body: Body, place: Place) -> etree._El
     assert copied is not None
     copied.append(signature)
     return signature
+
+
+def _slot(data: bytes, place: Place) -> int:
+    name = b"Sgntr" if place is Place.HEADER else b"Document"
+    closing = [tag for tag in find_tags(data, name) if tag.closes]
+    if len(closing) != 1:
+        raise SignaturePlaceError(f"{name.decode()} stands {len(closing)} times in the message, not once")
+    return closing[0].start
 
 
 def _check_around(data: bytes, start: int, end: int, place: Place) -> None:

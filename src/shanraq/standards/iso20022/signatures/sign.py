@@ -21,7 +21,7 @@ from shanraq.standards.iso20022.signatures.algorithms import (
 from shanraq.standards.iso20022.signatures.body import Body, canonicalize, parse_small, read_body
 from shanraq.standards.iso20022.signatures.errors import SignatureError, SigningError
 from shanraq.standards.iso20022.signatures.keys import Signer
-from shanraq.standards.iso20022.signatures.place import check_place, find_tags, in_context, slot
+from shanraq.standards.iso20022.signatures.place import check_place, find_tags, in_context
 from shanraq.standards.iso20022.signatures.profiles import KeyNaming, Place, Profile, Reference, Target
 from shanraq.standards.iso20022.signatures.structure import Structure, read_structure
 from shanraq.standards.iso20022.signatures.verify import DEFAULT_LIMITS, digested_bytes, message_form
@@ -52,9 +52,8 @@ def sign(
         raise SigningError("the message is signed already", hint="sign it before, or take its signature out")
     with_slot = _with_slot(data) if profile.place is Place.HEADER else data
     body = read_body(with_slot, message_form(profile), limits)
-    check_place(body, profile.place)
+    offset = check_place(body, profile.place)
     signature = _write(body, signer, profile, time, limits)
-    offset = slot(body.canonical, profile.place)
     return b"".join((body.canonical[:offset], signature, body.canonical[offset:]))
 
 
@@ -73,11 +72,10 @@ def _with_slot(data: bytes) -> bytes:
             hint="use a profile @document for a message without a header",
         )
     opening, closing = headers
-    if any(opening.end <= tag.start < closing.start for tag in find_tags(data, b"Sgntr")):
+    inside = data[opening.end : closing.start]
+    if any(find_tags(inside, b"Sgntr")):
         return data
-    place = next(
-        (tag.start for tag in find_tags(data, b"Rltd") if opening.end <= tag.start < closing.start), closing.start
-    )
+    place = next((opening.end + tag.start for tag in find_tags(inside, b"Rltd")), closing.start)
     name = opening.prefix + b"Sgntr"
     return b"".join((data[:place], b"<", name, b"></", name, b">", data[place:]))
 
