@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from typing import Final
 
 from lxml import etree
 
 from shanraq.standards import iso20022, mt
-from shanraq.standards.iso20022 import Library, Outcome
+from shanraq.standards.iso20022 import Library
 from shanraq.standards.iso20022.tree import child, children, text
 from shanraq.standards.mt import BasicHeader, Field, InputHeader, Message
 from shanraq.standards.translate.account import Account, Translation
@@ -25,10 +24,18 @@ from shanraq.standards.translate.mt103 import (
     TO_CREDITOR,
 )
 from shanraq.standards.translate.parties import agent_field, is_bic, party_field
-from shanraq.standards.translate.texts import amount_to_fin, cut, rate_to_fin, to_fin, worst, wrap
-from shanraq.standards.translate.versions import NOTHING
+from shanraq.standards.translate.texts import (
+    REFERENCE,
+    amount_to_fin,
+    cut,
+    is_reference,
+    rate_to_fin,
+    to_fin,
+    worst,
+    wrap,
+)
+from shanraq.standards.translate.versions import NOTHING, in_base, of_input
 
-_REFERENCE: Final = 16
 _LINE: Final = 35
 _BEARERS: Final = {code: word for word, code in BEARERS.items()}
 _ZONED: Final = re.compile(
@@ -73,32 +80,6 @@ def pacs008_to_mt103(
     account.imply(account.place(number_of_transfers))
     traces = of_input(before, account.traces({}))
     return Translation(tuple(messages), message_id, "MT103", traces, account.supplied({}))
-
-
-def in_base(
-    document: etree._Element, kind: str, base: str, known: Library
-) -> tuple[str, etree._Element, iso20022.Converted | None]:
-    """Return message id and document in the version that is translated, and how it was brought into it.
-
-    Raises TranslationError, code `another_message` or that of the schema's first finding.
-    """
-    identity = iso20022.identify(document)
-    found = identity.documents[0].message_id if identity.documents else None
-    if found is None or found.kind != kind:
-        raise TranslationError("another_message", "", f"the message is no {kind}")
-    whole = iso20022.cut_out(identity.documents[0].element)
-    if wrong := iso20022.validate_schema(whole, known):
-        raise TranslationError(wrong[0].code, wrong[0].path, wrong[0].message)
-    if str(found) == base:
-        return base, whole, None
-    try:
-        converted = iso20022.convert(whole, to=base, definitions=known)
-    except iso20022.ConversionError as error:
-        what = (
-            f"the message is translated as {base}, which demands more than it says: convert it first, and supply that"
-        )
-        raise TranslationError(error.code, error.path, what) from None
-    return str(found), converted.document, converted
 
 
 class _Transfer:
@@ -218,7 +199,7 @@ class _Transfer:
             reference = self._supply["20"]
             self._account.supply(f"{self._prefix}20/reference", reference, "parameter")
         else:
-            reference, code = cut(to_fin(known[0].text or "")[0].strip("/"), _REFERENCE)
+            reference, code = cut(to_fin(known[0].text or "")[0].strip("/"), REFERENCE)
             if not is_reference(reference):
                 raise incomplete("20", "20", "no reference of the message can be one of FIN")
             self._account.change(
@@ -494,33 +475,3 @@ class _Transfer:
                 continue
             self._fields.append(Field(key, value.replace("\\n", "\n")))
             self._account.supply(f"{self._prefix}{key}", value, "parameter")
-
-
-def is_reference(text_: str) -> bool:
-    """Tell whether a text can be a reference of FIN as it is."""
-    return (
-        0 < len(text_) <= _REFERENCE
-        and mt.in_x(text_)
-        and not text_.startswith("/")
-        and not text_.endswith("/")
-        and "//" not in text_
-        and text_ == text_.strip()
-    )
-
-
-def of_input(before: iso20022.Converted | None, after: tuple[iso20022.Trace, ...]) -> tuple[iso20022.Trace, ...]:
-    """Return the account of an input that was brought into another version first."""
-    if before is None:
-        return after
-    then = {trace.path: trace for trace in after}
-    found = [trace for trace in after if trace.path.startswith("/AppHdr")]
-    for first in before.traces:
-        second = then.get(first.target)
-        if second is None:
-            found.append(first)
-            continue
-        both = replace(second, path=first.path, value=first.value)
-        if first.outcome is Outcome.CHANGED and second.outcome is not Outcome.DROPPED:
-            both = replace(both, outcome=first.outcome, code=first.code)
-        found.append(both)
-    return tuple(found)
