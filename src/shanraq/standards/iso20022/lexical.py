@@ -11,7 +11,8 @@ from typing import Final
 from shanraq.standards.iso20022.definition import SimpleType
 
 _ZONE: Final = r"(Z|[+-][0-9]{2}:[0-9]{2})?"
-_DATE: Final = r"-?[0-9]{4,}-[0-9]{2}-[0-9]{2}"
+_YEAR: Final = r"-?(?:[1-9][0-9]{3,}|0(?!000)[0-9]{3})"  # no year 0, and no leading zeros beyond four digits
+_DATE: Final = _YEAR + r"-[0-9]{2}-[0-9]{2}"
 _TIME: Final = r"[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?"
 _BASES: Final = {
     "decimal": re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)", re.ASCII),
@@ -19,8 +20,8 @@ _BASES: Final = {
     "date": re.compile(_DATE + _ZONE),
     "dateTime": re.compile(f"{_DATE}T{_TIME}{_ZONE}"),
     "time": re.compile(_TIME + _ZONE),
-    "gYear": re.compile(r"-?[0-9]{4,}" + _ZONE),
-    "gYearMonth": re.compile(r"-?[0-9]{4,}-[0-9]{2}" + _ZONE),
+    "gYear": re.compile(_YEAR + _ZONE),
+    "gYearMonth": re.compile(_YEAR + r"-[0-9]{2}" + _ZONE),
     "base64Binary": re.compile(r"[A-Za-z0-9+/= \t\r\n]*"),
 }
 
