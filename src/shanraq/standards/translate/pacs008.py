@@ -37,6 +37,7 @@ from shanraq.standards.translate.texts import (
 from shanraq.standards.translate.versions import NOTHING, in_base, of_input
 
 _LINE: Final = 35
+_REGULATION: Final = 3
 _BEARERS: Final = {code: word for word, code in BEARERS.items()}
 _ZONED: Final = re.compile(
     r"(?:(?P<day>[0-9-]{10})T)?(?P<hour>[0-9]{2}):(?P<minute>[0-9]{2}):(?P<rest>[0-9]{2}(?:\.[0-9]+)?)(?P<zone>Z|[+-][0-9]{2}:[0-9]{2})",
@@ -434,35 +435,40 @@ class _Transfer:
 
     def _regulation(self) -> None:
         lines: list[str] = []
-        words = {code: word for word, code in RESIDENTS.items()}
         for report in children(self._transfer, "RgltryRptg"):
-            side = child(report, "DbtCdtRptgInd")
             for details in children(report, "Dtls"):
-                country, texts = child(details, "Ctry"), children(details, "Inf")
-                before = ""
-                if side is not None and side.text in words and country is not None:
-                    before = f"/{words[side.text]}/{country.text}"
-                    if len(lines) < 3:
-                        self._keep(side, f"77B/line[{len(lines) + 1}]", words[side.text])
-                        self._keep(country, f"77B/line[{len(lines) + 1}]")
-                        if not texts:
-                            lines.append(before)
+                lead = self._resident(report, details, len(lines))
+                texts = children(details, "Inf")
+                if lead and not texts and len(lines) < _REGULATION:
+                    lines.append(lead)
                 for position, element in enumerate(texts):
-                    written, code = to_fin(element.text or "")
-                    lead = f"{before}//" if position == 0 and before else "//" if position else ""
-                    path = self._account.place(element)
-                    if len(lines) == 3:
-                        self._account.drop(path, "no_space")
-                        continue
-                    if not lead and written[:1] in (":", "-", ""):
-                        lead = "//"
-                    shown, shortened = cut(written, _LINE - len(lead))
-                    self._account.change(
-                        path, f"{self._prefix}77B/line[{len(lines) + 1}]", shown, worst(code, shortened)
-                    )
-                    lines.append(lead + shown)
+                    self._report(element, f"{lead}//" if lead or position else "", lines)
+                    lead = ""
         if lines:
             self._fields.append(Field("77B", "\n".join(lines)))
+
+    def _resident(self, report: etree._Element, details: etree._Element, before: int) -> str:
+        """Return the begin of a line that says whose residence it is, "" when the report does not say that."""
+        side, country = child(report, "DbtCdtRptgInd"), child(details, "Ctry")
+        word = next((word for word, code in RESIDENTS.items() if side is not None and code == side.text), "")
+        if side is None or country is None or not word:
+            return ""
+        if before < _REGULATION:
+            self._keep(side, f"77B/line[{before + 1}]", word)
+            self._keep(country, f"77B/line[{before + 1}]")
+        return f"/{word}/{country.text}"
+
+    def _report(self, element: etree._Element, lead: str, lines: list[str]) -> None:
+        path = self._account.place(element)
+        if len(lines) == _REGULATION:
+            self._account.drop(path, "no_space")
+            return
+        written, code = to_fin(element.text or "")
+        if not lead and written[:1] in (":", "-", ""):
+            lead = "//"
+        shown, shortened = cut(written, _LINE - len(lead))
+        self._account.change(path, f"{self._prefix}77B/line[{len(lines) + 1}]", shown, worst(code, shortened))
+        lines.append(lead + shown)
 
     def _supplied(self) -> None:
         there = {each.tag for each in self._fields} | {each.number for each in self._fields}
