@@ -96,6 +96,13 @@ def paths_of(element: Any) -> set[str]:
     return {path for path, _ in values(element, definition.root.type, f"/{definition.root.name}")}
 
 
+def test_what_an_older_version_does_not_take_is_lost() -> None:
+    done = to_mx(MT103, to="pacs.008.001.02", supply={"PmtId/TxId": "T1"})
+
+    assert at(done, "{3:}/121") == ("dropped", "", "no_place")
+    assert at(done, "57A/bic") == ("kept", "/CdtrAgt/FinInstnId/BIC", "")
+
+
 def test_what_was_not_said_is_told_with_its_source() -> None:
     done = to_mx(
         changed(":70:/ROC/E2E-1///INVOICE 12\r\n", "").replace(":52A:NBRKKZKX\r\n", ""),

@@ -11,8 +11,8 @@ from typing import Final
 from shanraq.standards.iso20022.definition import SimpleType
 
 _ZONE: Final = r"(Z|[+-][0-9]{2}:[0-9]{2})?"
-# More than four digits of a year do not begin with 0 (XML Schema 1.0, part 2, 3.2.7); libxml2 counts no further than these.
-_YEAR: Final = r"-?([1-9][0-9]{3,8}|0[0-9]{3})"
+# A year is not 0, and has no 0 in front beyond four digits (XML Schema 1.0, part 2, 3.2.7); libxml2 counts nine digits at most.
+_YEAR: Final = r"-?([1-9][0-9]{3,8}|0(?!000)[0-9]{3})"
 _DATE: Final = _YEAR + r"-[0-9]{2}-[0-9]{2}"
 _TIME: Final = r"[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?"
 _BASES: Final = {

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, ClassVar, Final, Generic, TypeVar
 
@@ -218,7 +218,7 @@ class Parts:
     """A message of ISO 20022: its header, when it has one, and its document."""
 
     document: etree._Element
-    header: etree._Element | None = field(default=None)
+    header: etree._Element | None = None
 
     def to_xml(self, envelope: str = "Envelope") -> bytes:
         """Return the XML: header and document inside of an envelope, a document without header alone."""

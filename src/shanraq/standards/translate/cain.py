@@ -38,6 +38,7 @@ from shanraq.standards.translate.cards import (
 )
 from shanraq.standards.translate.draft import Draft, add, has, put
 from shanraq.standards.translate.errors import TranslationError, incomplete
+from shanraq.standards.translate.texts import text_of
 from shanraq.standards.translate.versions import NOTHING
 
 VERSION: Final = "001.05"
@@ -561,8 +562,3 @@ class _FromCain:
                     self._keep(element, target, new)
         if written:
             self._fields[54] = written
-
-
-def text_of(element: etree._Element | None) -> str:
-    """Return the text of an element, "" where there is none."""
-    return "" if element is None else element.text or ""

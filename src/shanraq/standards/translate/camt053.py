@@ -25,12 +25,19 @@ from shanraq.standards.translate.mt940 import (
     REPORT,
     STATEMENT,
 )
-from shanraq.standards.translate.pacs008 import in_base, is_reference, of_input
 from shanraq.standards.translate.parties import is_bic
-from shanraq.standards.translate.texts import amount_to_fin, cut, to_fin, worst, wrap
-from shanraq.standards.translate.versions import NOTHING
+from shanraq.standards.translate.texts import (
+    REFERENCE,
+    amount_to_fin,
+    cut,
+    is_reference,
+    text_of,
+    to_fin,
+    worst,
+    wrap,
+)
+from shanraq.standards.translate.versions import NOTHING, in_base, of_input
 
-_REFERENCE: Final = 16
 _SUPPLEMENTARY: Final = 34
 _LINES: Final = 6
 _NUMBER: Final = 5
@@ -190,7 +197,7 @@ class _Statement:
             reference, code = identifier.text or "", ""
             if not is_reference(reference):
                 written, changed = to_fin(reference)
-                reference, shortened = cut(written.strip("/ ").replace("//", "/"), _REFERENCE)
+                reference, shortened = cut(written.strip("/ ").replace("//", "/"), REFERENCE)
                 code = worst(shortened, changed) or "replaced"
             if not is_reference(reference):
                 raise incomplete("20", "20", "the identification of the statement can be no reference of FIN")
@@ -355,7 +362,7 @@ class _Statement:
         reference, owner = self._reference(first, index)
         line = f"{self._dates(entry, index)}{mark}{value}{kind}{reference}"
         servicer = child(entry, "AcctSvcrRef")
-        if servicer is not None and 0 < len(servicer.text or "") <= _REFERENCE and mt.in_x(servicer.text or ""):
+        if servicer is not None and 0 < len(servicer.text or "") <= REFERENCE and mt.in_x(servicer.text or ""):
             self._keep(servicer, f"61{index}/bank_reference")
             line += f"//{servicer.text}"
         elif servicer is not None:
@@ -533,8 +540,3 @@ def _is_told(entry: etree._Element, *, report: bool) -> bool:
     """Tell whether an entry belongs into the message: booked ones do, expected ones into a report only."""
     status = text(entry, "Sts", "Cd")
     return status == "BOOK" or (report and status == "PDNG")
-
-
-def text_of(element: etree._Element | None) -> str:
-    """Return the text of an element, "" where there is none."""
-    return "" if element is None else element.text or ""

@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import Final
 
 from shanraq.standards.iso8583 import Message
-from shanraq.standards.iso20022.codes import currency_number, currency_of_number, minor_units
+from shanraq.standards.iso20022.codes import currency_of_number, minor_units
 from shanraq.standards.translate.errors import TranslationError
 
 NUMBER: Final = 2
@@ -100,11 +100,6 @@ def alphabetic(currency: str, place: str) -> str:
     if code is None:
         raise TranslationError("currency", place, "there is no such currency in ISO 4217")
     return code
-
-
-def numeric(currency: str) -> str | None:
-    """Return the digits of a currency of three letters; None if it is not known."""
-    return currency_number(currency)
 
 
 def near_date(digits: str, moment: dt.datetime, place: str) -> dt.date:

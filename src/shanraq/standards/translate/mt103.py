@@ -17,7 +17,7 @@ from shanraq.standards.mt import Field, Message, OutputHeader
 from shanraq.standards.translate.account import Account, Parts, Translation
 from shanraq.standards.translate.draft import Draft, add, at, has, put
 from shanraq.standards.translate.errors import TranslationError
-from shanraq.standards.translate.parties import bic_agent, put_account, put_agent, put_party
+from shanraq.standards.translate.parties import bic_agent, is_bic, put_account, put_agent, put_party
 from shanraq.standards.translate.texts import amount_from_fin, cut, join, rate_from_fin
 from shanraq.standards.translate.versions import HEADER, NOTHING, Target, moment_text
 
@@ -307,7 +307,7 @@ def _texts(account: Account, fields: Reader, transfer: Node) -> None:
     path, each = information
     for places, text in _blocks(path, each.lines):
         word = _CODE_WORD.fullmatch(text)
-        if word is not None and word[1] == "INS" and mt_bic(word[2]) and not has(transfer, "PrvsInstgAgt1"):
+        if word is not None and word[1] == "INS" and is_bic(word[2]) and not has(transfer, "PrvsInstgAgt1"):
             made = bic_agent(transfer, "PrvsInstgAgt1", word[2])
             written, code = word[2], ""
         elif word is not None and word[1] == "ACC" and word[2]:
@@ -410,8 +410,3 @@ def _underlying(account: Account, message: Message, transfer: Node) -> None:
                 account.change(place, (made, ""), written, code)
     if (instructed := fields.one("33B")) is not None:
         _amount(account, *instructed, inner, "InstdAmt")
-
-
-def mt_bic(text: str) -> bool:
-    """Tell whether a text is a BIC as FIN writes one."""
-    return re.fullmatch(r"[A-Z]{6}[A-Z0-9]{2}(?:[A-Z0-9]{3})?", text) is not None

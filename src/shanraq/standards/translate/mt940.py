@@ -18,7 +18,7 @@ from shanraq.standards.translate.account import Account, Parts, Translation
 from shanraq.standards.translate.draft import Draft, add, at, element_of, put
 from shanraq.standards.translate.errors import TranslationError
 from shanraq.standards.translate.information import WIDTH, Information, read_information
-from shanraq.standards.translate.parties import put_account
+from shanraq.standards.translate.parties import is_bic, put_account
 from shanraq.standards.translate.texts import amount_from_fin, cut, join
 from shanraq.standards.translate.versions import HEADER, NOTHING, Target, moment_text
 
@@ -35,7 +35,6 @@ _REMITTANCE: Final = 140
 _REFERENCE: Final = 35
 _NAME: Final = 140
 _SERVICER: Final = re.compile(r"([A-Z]{6}[A-Z0-9]{2}(?:[A-Z0-9]{3})?)/(.+)")
-_BIC: Final = re.compile(r"[A-Z]{6}[A-Z0-9]{2}(?:[A-Z0-9]{3})?")
 _CREDITS: Final = {"C": "CRDT", "D": "DBIT"}
 
 Places = list[tuple[str, Field]]
@@ -390,7 +389,7 @@ class _Statement:
             put_holder(details, party[1], told.account)
         elif told.account:
             told.rest += f"?31{told.account}"
-        if told.bank and _BIC.fullmatch(told.bank):
+        if told.bank and is_bic(told.bank):
             put(details, f"RltdAgts/{party[2]}/FinInstnId/BICFI", told.bank)
         elif told.bank and len(told.bank) <= _REFERENCE:
             put(details, f"RltdAgts/{party[2]}/FinInstnId/ClrSysMmbId/MmbId", told.bank)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from typing import Final
 
 from lxml import etree
 
 from shanraq.standards import iso20022, mt
-from shanraq.standards.iso20022 import Library, Outcome
+from shanraq.standards.iso20022 import Library
 from shanraq.standards.iso20022.tree import child, children, text
 from shanraq.standards.mt import BasicHeader, Field, InputHeader, Message
 from shanraq.standards.translate.account import Account, Translation
@@ -25,11 +24,20 @@ from shanraq.standards.translate.mt103 import (
     TO_CREDITOR,
 )
 from shanraq.standards.translate.parties import agent_field, is_bic, party_field
-from shanraq.standards.translate.texts import amount_to_fin, cut, rate_to_fin, to_fin, worst, wrap
-from shanraq.standards.translate.versions import NOTHING
+from shanraq.standards.translate.texts import (
+    REFERENCE,
+    amount_to_fin,
+    cut,
+    is_reference,
+    rate_to_fin,
+    to_fin,
+    worst,
+    wrap,
+)
+from shanraq.standards.translate.versions import NOTHING, in_base, of_input
 
-_REFERENCE: Final = 16
 _LINE: Final = 35
+_REGULATION: Final = 3
 _BEARERS: Final = {code: word for word, code in BEARERS.items()}
 _ZONED: Final = re.compile(
     r"(?:(?P<day>[0-9-]{10})T)?(?P<hour>[0-9]{2}):(?P<minute>[0-9]{2}):(?P<rest>[0-9]{2}(?:\.[0-9]+)?)(?P<zone>Z|[+-][0-9]{2}:[0-9]{2})",
@@ -73,32 +81,6 @@ def pacs008_to_mt103(
     account.imply(account.place(number_of_transfers))
     traces = of_input(before, account.traces({}))
     return Translation(tuple(messages), message_id, "MT103", traces, account.supplied({}))
-
-
-def in_base(
-    document: etree._Element, kind: str, base: str, known: Library
-) -> tuple[str, etree._Element, iso20022.Converted | None]:
-    """Return message id and document in the version that is translated, and how it was brought into it.
-
-    Raises TranslationError, code `another_message` or that of the schema's first finding.
-    """
-    identity = iso20022.identify(document)
-    found = identity.documents[0].message_id if identity.documents else None
-    if found is None or found.kind != kind:
-        raise TranslationError("another_message", "", f"the message is no {kind}")
-    whole = iso20022.cut_out(identity.documents[0].element)
-    if wrong := iso20022.validate_schema(whole, known):
-        raise TranslationError(wrong[0].code, wrong[0].path, wrong[0].message)
-    if str(found) == base:
-        return base, whole, None
-    try:
-        converted = iso20022.convert(whole, to=base, definitions=known)
-    except iso20022.ConversionError as error:
-        what = (
-            f"the message is translated as {base}, which demands more than it says: convert it first, and supply that"
-        )
-        raise TranslationError(error.code, error.path, what) from None
-    return str(found), converted.document, converted
 
 
 class _Transfer:
@@ -218,7 +200,7 @@ class _Transfer:
             reference = self._supply["20"]
             self._account.supply(f"{self._prefix}20/reference", reference, "parameter")
         else:
-            reference, code = cut(to_fin(known[0].text or "")[0].strip("/"), _REFERENCE)
+            reference, code = cut(to_fin(known[0].text or "")[0].strip("/"), REFERENCE)
             if not is_reference(reference):
                 raise incomplete("20", "20", "no reference of the message can be one of FIN")
             self._account.change(
@@ -453,35 +435,40 @@ class _Transfer:
 
     def _regulation(self) -> None:
         lines: list[str] = []
-        words = {code: word for word, code in RESIDENTS.items()}
         for report in children(self._transfer, "RgltryRptg"):
-            side = child(report, "DbtCdtRptgInd")
             for details in children(report, "Dtls"):
-                country, texts = child(details, "Ctry"), children(details, "Inf")
-                before = ""
-                if side is not None and side.text in words and country is not None:
-                    before = f"/{words[side.text]}/{country.text}"
-                    if len(lines) < 3:
-                        self._keep(side, f"77B/line[{len(lines) + 1}]", words[side.text])
-                        self._keep(country, f"77B/line[{len(lines) + 1}]")
-                        if not texts:
-                            lines.append(before)
+                lead = self._resident(report, details, len(lines))
+                texts = children(details, "Inf")
+                if lead and not texts and len(lines) < _REGULATION:
+                    lines.append(lead)
                 for position, element in enumerate(texts):
-                    written, code = to_fin(element.text or "")
-                    lead = f"{before}//" if position == 0 and before else "//" if position else ""
-                    path = self._account.place(element)
-                    if len(lines) == 3:
-                        self._account.drop(path, "no_space")
-                        continue
-                    if not lead and written[:1] in (":", "-", ""):
-                        lead = "//"
-                    shown, shortened = cut(written, _LINE - len(lead))
-                    self._account.change(
-                        path, f"{self._prefix}77B/line[{len(lines) + 1}]", shown, worst(code, shortened)
-                    )
-                    lines.append(lead + shown)
+                    self._report(element, f"{lead}//" if lead or position else "", lines)
+                    lead = ""
         if lines:
             self._fields.append(Field("77B", "\n".join(lines)))
+
+    def _resident(self, report: etree._Element, details: etree._Element, before: int) -> str:
+        """Return the begin of a line that says whose residence it is, "" when the report does not say that."""
+        side, country = child(report, "DbtCdtRptgInd"), child(details, "Ctry")
+        word = next((word for word, code in RESIDENTS.items() if side is not None and code == side.text), "")
+        if side is None or country is None or not word:
+            return ""
+        if before < _REGULATION:
+            self._keep(side, f"77B/line[{before + 1}]", word)
+            self._keep(country, f"77B/line[{before + 1}]")
+        return f"/{word}/{country.text}"
+
+    def _report(self, element: etree._Element, lead: str, lines: list[str]) -> None:
+        path = self._account.place(element)
+        if len(lines) == _REGULATION:
+            self._account.drop(path, "no_space")
+            return
+        written, code = to_fin(element.text or "")
+        if not lead and written[:1] in (":", "-", ""):
+            lead = "//"
+        shown, shortened = cut(written, _LINE - len(lead))
+        self._account.change(path, f"{self._prefix}77B/line[{len(lines) + 1}]", shown, worst(code, shortened))
+        lines.append(lead + shown)
 
     def _supplied(self) -> None:
         there = {each.tag for each in self._fields} | {each.number for each in self._fields}
@@ -494,33 +481,3 @@ class _Transfer:
                 continue
             self._fields.append(Field(key, value.replace("\\n", "\n")))
             self._account.supply(f"{self._prefix}{key}", value, "parameter")
-
-
-def is_reference(text_: str) -> bool:
-    """Tell whether a text can be a reference of FIN as it is."""
-    return (
-        0 < len(text_) <= _REFERENCE
-        and mt.in_x(text_)
-        and not text_.startswith("/")
-        and not text_.endswith("/")
-        and "//" not in text_
-        and text_ == text_.strip()
-    )
-
-
-def of_input(before: iso20022.Converted | None, after: tuple[iso20022.Trace, ...]) -> tuple[iso20022.Trace, ...]:
-    """Return the account of an input that was brought into another version first."""
-    if before is None:
-        return after
-    then = {trace.path: trace for trace in after}
-    found = [trace for trace in after if trace.path.startswith("/AppHdr")]
-    for first in before.traces:
-        second = then.get(first.target)
-        if second is None:
-            found.append(first)
-            continue
-        both = replace(second, path=first.path, value=first.value)
-        if first.outcome is Outcome.CHANGED and second.outcome is not Outcome.DROPPED:
-            both = replace(both, outcome=first.outcome, code=first.code)
-        found.append(both)
-    return tuple(found)

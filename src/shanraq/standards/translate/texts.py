@@ -5,12 +5,16 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from lxml import etree
+
 from shanraq.standards.iso20022.amounts import amount_fault, decimals
 from shanraq.standards.iso20022.codes import currencies, minor_units
-from shanraq.standards.mt import amount_fits, to_x
+from shanraq.standards.mt import amount_fits, in_x, to_x
 from shanraq.standards.translate.errors import TranslationError
 
 MARK: Final = "+"
+REFERENCE: Final = 16
+"""Characters of a reference in FIN."""
 _AMOUNT: Final = 15
 _WORST: Final = ("shortened", "replaced", "transliterated")
 
@@ -103,3 +107,20 @@ def rate_to_fin(text: str) -> str | None:
 def rate_from_fin(text: str) -> str:
     """Return a rate with a point."""
     return text.rstrip(",").replace(",", ".")
+
+
+def is_reference(text: str) -> bool:
+    """Tell whether a text can be a reference of FIN as it is."""
+    return (
+        0 < len(text) <= REFERENCE
+        and in_x(text)
+        and not text.startswith("/")
+        and not text.endswith("/")
+        and "//" not in text
+        and text == text.strip()
+    )
+
+
+def text_of(element: etree._Element | None) -> str:
+    """Return the text of an element, "" where there is none."""
+    return "" if element is None else element.text or ""

@@ -133,3 +133,47 @@ def _through(
 def moment_text(moment: dt.datetime) -> str:
     """Return a moment as ISO 20022 writes it, in UTC and to the second."""
     return moment.astimezone(dt.UTC).strftime("%Y-%m-%dT%H:%M:%S+00:00")
+
+
+def in_base(
+    document: etree._Element, kind: str, base: str, known: Library
+) -> tuple[str, etree._Element, iso20022.Converted | None]:
+    """Return message id and document in the version that is translated, and how it was brought into it.
+
+    Raises TranslationError, code `another_message` or that of the schema's first finding.
+    """
+    identity = iso20022.identify(document)
+    found = identity.documents[0].message_id if identity.documents else None
+    if found is None or found.kind != kind:
+        raise TranslationError("another_message", "", f"the message is no {kind}")
+    whole = iso20022.cut_out(identity.documents[0].element)
+    if wrong := iso20022.validate_schema(whole, known):
+        raise TranslationError(wrong[0].code, wrong[0].path, wrong[0].message)
+    if str(found) == base:
+        return base, whole, None
+    try:
+        converted = iso20022.convert(whole, to=base, definitions=known)
+    except iso20022.ConversionError as error:
+        what = (
+            f"the message is translated as {base}, which demands more than it says: convert it first, and supply that"
+        )
+        raise TranslationError(error.code, error.path, what) from None
+    return str(found), converted.document, converted
+
+
+def of_input(before: iso20022.Converted | None, after: tuple[iso20022.Trace, ...]) -> tuple[iso20022.Trace, ...]:
+    """Return the account of an input that was brought into another version first."""
+    if before is None:
+        return after
+    then = {trace.path: trace for trace in after}
+    found = [trace for trace in after if trace.path.startswith("/AppHdr")]
+    for first in before.traces:
+        second = then.get(first.target)
+        if second is None:
+            found.append(first)
+            continue
+        both = replace(second, path=first.path, value=first.value)
+        if first.outcome is Outcome.CHANGED and second.outcome is not Outcome.DROPPED:
+            both = replace(both, outcome=first.outcome, code=first.code)
+        found.append(both)
+    return tuple(found)
