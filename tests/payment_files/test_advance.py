@@ -91,11 +91,16 @@ async def test_the_money_of_a_file_moves_once(office: Office, database: Database
     assert b"<DtldCtrlSum>200.00</DtldCtrlSum>" in report.head
 
 
+# A document type declaration in UTF-7, which is declared behind more spaces than anyone looks at.
+HIDDEN = b'<?xml version="1.0"' + b" " * 1100 + b'encoding="UTF-7"?>+ADw-!DOCTYPE x+AD4-+ADw-x/+AD4-'
+
+
 @pytest.mark.parametrize(
     ("content", "reason", "words"),
     [
         (b"no xml at all", "FF01", "does not begin with an element"),
         (b"<!DOCTYPE x><x/>", "FF01", "document type declaration"),
+        (HIDDEN, "FF01", "XML declaration"),
         (order(1)[:-20], "FF01", "not well-formed"),
         (order(1).replace(b"<PmtMtd>TRF", b"<PmtMtd>XXX"), "CH16", "one of"),
         (order(1).replace(b'Ccy="KZT"', b""), "AM11", "attribute is missing"),

@@ -124,8 +124,8 @@ def _groups(source: BinaryIO, definition: str, after: int) -> Iterator[_Group]:
     group: _Group | None = None
     last: etree._Element | None = None
     walk = etree.iterparse(
-        source, events=("end",), tag=tags, resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False,
-        remove_comments=True, remove_pis=True, collect_ids=False,
+        source, events=("end",), tag=tags, encoding="utf-8", resolve_entities=False, no_network=True, load_dtd=False,
+        huge_tree=False, remove_comments=True, remove_pis=True, collect_ids=False,
     )  # fmt: skip
     for _, found in cast(Iterable[tuple[str, Any]], walk):
         if found.tag == tags[0]:

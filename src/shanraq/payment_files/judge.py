@@ -83,8 +83,9 @@ def _rejection(error: iso20022.Finding, otherwise: str) -> Rejection:
 def read_heading(source: BinaryIO) -> Heading:
     """Read the group header of the first message, as far as it can be read: it stands in the first bytes."""
     parser = etree.XMLPullParser(
-        events=("end",), tag="{*}GrpHdr", resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False
-    )
+        events=("end",), tag="{*}GrpHdr", encoding="utf-8", resolve_entities=False, no_network=True, load_dtd=False,
+        huge_tree=False,
+    )  # fmt: skip
     try:
         for _ in range(_HEADING_CHUNKS):
             chunk = source.read(_CHUNK_BYTES)

@@ -19,6 +19,7 @@ from shanraq.standards.iso20022.paths import PathOf, line_of, path_of
 
 XSI: Final = "http://www.w3.org/2001/XMLSchema-instance"
 _XINCLUDE: Final = b"http://www.w3.org/2001/XInclude"
+_DECLARATION_BYTES: Final = 1024
 _DECLARED: Final = re.compile(rb"<\?xml\s", re.ASCII)
 _DECLARATION: Final = re.compile(
     rb"""<\?xml\s+version\s*=\s*["']([^"']*)["'](?:\s+encoding\s*=\s*["']([^"']*)["'])?"""
@@ -57,7 +58,7 @@ def parse(data: bytes, *, limits: Limits = DEFAULT_LIMITS, strict: bool = False)
     """
     check_bytes(data, limits=limits, strict=strict)
     try:
-        root = etree.fromstring(data, make_parser())
+        root = etree.fromstring(data, make_parser(encoding_of(data[:_DECLARATION_BYTES])))
     except etree.XMLSyntaxError as error:
         raise syntax_error(error) from None
     _check_depth(root, limits)
@@ -95,9 +96,13 @@ def is_surely_plain(data: bytes) -> bool:
     return not (b"&" in data and b"&#" in data) and b"XMLSchema-instance" not in data
 
 
-def make_parser() -> etree.XMLParser:
-    """Return a parser that resolves nothing and fetches nothing; comments stay, for the checks to see them."""
+def make_parser(encoding: str = "utf-8") -> etree.XMLParser:
+    """Return a parser that resolves nothing and fetches nothing; comments stay, for the checks to see them.
+
+    It takes bytes to be in `encoding`, whatever they declare: else it might read others than those that were looked at.
+    """
     return etree.XMLParser(
+        encoding=encoding,
         resolve_entities=False,
         no_network=True,
         load_dtd=False,
@@ -122,7 +127,7 @@ def check_bytes(data: bytes, *, limits: Limits = DEFAULT_LIMITS, strict: bool = 
         raise Iso20022Error("empty", "", 0, "there is nothing to read")
     if len(data) > limits.size_bytes:
         raise Iso20022Error("too_large", "", 0, f"{len(data)} bytes, at most {limits.size_bytes} are read")
-    check_encoding(data[:1024])
+    check_encoding(data[:_DECLARATION_BYTES])
     for mark in (b"<!DOCTYPE", b"<!ENTITY"):
         if (offset := data.find(mark)) >= 0:
             raise Iso20022Error("doctype", "", line_at(data, offset), "a document type declaration is not allowed")

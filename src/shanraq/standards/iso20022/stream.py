@@ -130,9 +130,11 @@ class Reading:
             self.report = Report(message, (finding if self.parts is None else self.parts.resolve(finding),))
 
     def _read(self, head: bytes, parts: Parts) -> Iterator[None]:
+        encoding = encoding_of(head)
         parser = etree.XMLPullParser(
             events=("end",),
             tag=parts.tags,
+            encoding=encoding,
             resolve_entities=False,
             no_network=True,
             load_dtd=False,
@@ -143,7 +145,7 @@ class Reading:
             collect_ids=False,
         )
         guard = _Guard(self._limits, strict=self._strict)
-        feed = _Feed(parser, parts, Runs.of(parts, self._rules, _transaction_of(parts)), encoding_of(head))
+        feed = _Feed(parser, parts, Runs.of(parts, self._rules, _transaction_of(parts)), encoding)
         try:
             for chunk in _chunks(self._source, head):
                 guard.look(chunk)
@@ -338,8 +340,9 @@ def _chunks(source: BinaryIO, head: bytes) -> Iterator[bytes]:
 def _document_namespace(head: bytes) -> str:
     """Return the namespace of the first Document in the beginning of a message, "" when there is none."""
     parser = etree.XMLPullParser(
-        events=("start",), resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False
-    )
+        events=("start",), encoding=encoding_of(head), resolve_entities=False, no_network=True, load_dtd=False,
+        huge_tree=False,
+    )  # fmt: skip
     try:
         parser.feed(head)
     except etree.XMLSyntaxError as error:
