@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from shanraq.core.money import Money
 from shanraq.core.secret import Pan, SecurityCode
@@ -43,7 +43,9 @@ class Advice(StrEnum):
 class Reason:
     """Why the other side said no: our code, its class and advice, and the gateway's own word for it.
 
-    `release` tells that the issuer had approved before the gateway declined: its hold must be reversed.
+    `release` tells that the issuer had approved before the gateway declined: its hold must be reversed. `issuer_code` is the
+    issuer's response code (ISO 8583 DE39), `advice_code` the scheme's merchant advice code, both as the gateway told them;
+    `retry_after` how long the scheme wants to be left alone before another try.
     """
 
     code: str
@@ -51,6 +53,45 @@ class Reason:
     advice: Advice
     gateway_reason: str = ""
     release: bool = False
+    issuer_code: str = ""
+    advice_code: str = ""
+    retry_after: timedelta | None = None
+
+
+class RiskDecision(StrEnum):
+    """What the gateway's risk assessment says of a payment."""
+
+    ACCEPTED = "accepted"
+    REJECTED = "rejected"
+    REVIEW = "review"
+    NOT_CHECKED = "not_checked"
+
+
+@dataclass(frozen=True, slots=True)
+class RiskRule:
+    """One rule that took part in a risk decision, and what it recommends in the gateway's word."""
+
+    name: str
+    recommendation: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Risk:
+    """A risk assessment: the decision, the provider's score where it gives one, and the rules."""
+
+    decision: RiskDecision
+    score: int | None = None
+    provider: str = ""
+    rules: tuple[RiskRule, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Checks:
+    """What the issuer found of the address and the security code: the letters of the scheme, empty where not told."""
+
+    address: str = ""
+    security_code: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +103,8 @@ class Approved:
     approval_code: str = ""
     network_transaction_id: str = ""
     reconciliation_id: str = ""
+    checks: Checks = Checks()
+    risk: Risk | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +113,8 @@ class Declined:
 
     reason: Reason
     gateway_id: str = ""
+    checks: Checks = Checks()
+    risk: Risk | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +124,7 @@ class InReview:
     gateway_id: str
     amount: Money
     reason: Reason
+    risk: Risk | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,11 +187,84 @@ class OperationKind(StrEnum):
     REFUND = "refund"
     VOID = "void"
     REVERSE = "reverse"
+    INCREMENT = "increment"
+    CREDIT = "credit"
+    VERIFY = "verify"
+
+
+class Initiator(StrEnum):
+    """Who starts a payment with a stored card."""
+
+    CUSTOMER = "customer"
+    MERCHANT = "merchant"
+
+
+class MerchantReason(StrEnum):
+    """Why a merchant starts a payment with a stored card by itself."""
+
+    RECURRING = "recurring"
+    INSTALLMENT = "installment"
+    UNSCHEDULED = "unscheduled"
+    RESUBMISSION = "resubmission"
+    DELAYED_CHARGE = "delayed_charge"
+    REAUTHORIZATION = "reauthorization"
+    NO_SHOW = "no_show"
+
+
+@dataclass(frozen=True, slots=True)
+class StoredCredential:
+    """How a payment uses a stored card (CIT and MIT of the schemes' stored-credential framework).
+
+    A customer's first payment stores the card (`first`); later ones refer to it by `network_transaction_id`, the scheme's id
+    of the payment that stored it. `reason` is for merchant-initiated payments. `agreement_id` names the agreement.
+    """
+
+    initiator: Initiator
+    first: bool = False
+    reason: MerchantReason | None = None
+    network_transaction_id: str = ""
+    agreement_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Authenticated:
+    """A cardholder authentication (EMV 3-D Secure) that a payment can carry.
+
+    `status` is transStatus (Y or A), `eci` the two digits of the scheme, `value` the CAVV or AAV in base64. `transaction_id`
+    is the gateway's id of the authentication, `directory_server_id` the directory server's (UUID).
+    """
+
+    transaction_id: str
+    status: str
+    eci: str
+    value: str = ""
+    directory_server_id: str = ""
+    version: str = ""
+    liability_shift: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """The payer's device, for risk assessment and authentication; empty texts are left out."""
+
+    ip_address: str = ""
+    user_agent: str = ""
+    accept: str = ""
+    language: str = ""
+    color_depth: int | None = None
+    screen_height: int | None = None
+    screen_width: int | None = None
+    time_zone_minutes: int | None = None
+    java_enabled: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Authorize:
-    """Ask for `amount`; with `capture` it is a sale, authorised and captured in one."""
+    """Ask for `amount`; with `capture` it is a sale, authorised and captured in one.
+
+    `partial` takes less where the issuer offers it; `estimated` marks an authorisation whose final amount is not known yet
+    (pre-authorisation), which may be incremented.
+    """
 
     operation_id: str
     reference: str
@@ -153,17 +272,57 @@ class Authorize:
     card: Card
     capture: bool = False
     billing: Billing = field(default_factory=Billing)
+    partial: bool = False
+    estimated: bool = False
+    stored: StoredCredential | None = None
+    authentication: Authenticated | None = None
+    device: Device = field(default_factory=Device)
+
+
+@dataclass(frozen=True, slots=True)
+class Increment:
+    """Raise an authorisation by `amount`, to `total`. Approved tells the amount added."""
+
+    operation_id: str
+    reference: str
+    authorization_id: str
+    amount: Money
+    total: Money
+
+
+@dataclass(frozen=True, slots=True)
+class Credit:
+    """Pay `amount` to a card without an earlier payment."""
+
+    operation_id: str
+    reference: str
+    amount: Money
+    card: Card
+    billing: Billing = field(default_factory=Billing)
+
+
+@dataclass(frozen=True, slots=True)
+class Verify:
+    """Ask the issuer whether a card is good, without money. `nothing` is zero of the currency asked in."""
+
+    operation_id: str
+    reference: str
+    nothing: Money
+    card: Card
+    billing: Billing = field(default_factory=Billing)
+    stored: StoredCredential | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Capture:
-    """Take all or part of an authorisation; `final` gives back what is left."""
+    """Take all or part of an authorisation; `final` gives back what is left. `sequence` counts the captures from 1."""
 
     operation_id: str
     reference: str
     authorization_id: str
     amount: Money
     final: bool = True
+    sequence: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +358,7 @@ class Reverse:
 
 
 Command = Authorize | Capture | Refund | Void | Reverse
+ExtendedCommand = Command | Increment | Credit | Verify
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,3 +411,139 @@ class Adapter(Protocol):
 
     async def close(self) -> None:
         """Close the connections."""
+
+
+@runtime_checkable
+class Increments(Protocol):
+    """An adapter that can raise an authorisation."""
+
+    async def increment(self, command: Increment) -> Outcome:
+        """Raise an authorisation."""
+
+
+@runtime_checkable
+class Credits(Protocol):
+    """An adapter that can pay to a card without an earlier payment."""
+
+    async def credit(self, command: Credit) -> Outcome:
+        """Pay to a card."""
+
+
+@runtime_checkable
+class Verifies(Protocol):
+    """An adapter that can check a card without money."""
+
+    async def verify(self, command: Verify) -> Outcome:
+        """Check a card: Approved with an amount of zero, or Declined."""
+
+
+@dataclass(frozen=True, slots=True)
+class StartAuthentication:
+    """Prepare the authentication of a cardholder for a payment of `amount`."""
+
+    authentication_id: str
+    reference: str
+    amount: Money
+    card: Card
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceCollection:
+    """What the payer's browser does before authentication: a hidden form posted to `url` (3DS method, device data).
+
+    `fields` are the form's names and values. Without a url nothing has to be done. `session` is what `authenticate` needs.
+    """
+
+    session: str
+    url: str = ""
+    fields: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Authenticate:
+    """Ask the directory server, after the device data was collected. The payer comes back to `return_url`."""
+
+    authentication_id: str
+    reference: str
+    amount: Money
+    card: Card
+    session: str
+    return_url: str
+    device: Device
+    billing: Billing = field(default_factory=Billing)
+
+
+@dataclass(frozen=True, slots=True)
+class Challenge:
+    """The issuer wants to see the payer: a form with `fields` posted to `url` in a frame; then `complete`."""
+
+    transaction_id: str
+    url: str
+    fields: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class NotAuthenticated:
+    """The payer was not authenticated. `status` is transStatus (N, U, R) or empty; `proceed` tells that the payment may be
+    tried without liability shift (U, or the card does not take part)."""
+
+    reason: Reason
+    status: str = ""
+    proceed: bool = False
+
+
+Authentication = Authenticated | Challenge | NotAuthenticated | Unknown
+
+
+@runtime_checkable
+class Authenticates(Protocol):
+    """An adapter that can authenticate cardholders (EMV 3-D Secure 2). Nothing here moves money: all may be repeated."""
+
+    async def start_authentication(self, command: StartAuthentication) -> DeviceCollection | NotAuthenticated | Unknown:
+        """Begin."""
+
+    async def authenticate(self, command: Authenticate) -> Authentication:
+        """Ask the directory server."""
+
+    async def complete_authentication(self, command: Authenticate, transaction_id: str) -> Authentication:
+        """Fetch the result after the challenge; a Challenge again means that the payer is not back yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reviewed:
+    """A payment under review at the gateway: our operation, the gateway's id of it, what was asked."""
+
+    lost: Lost
+    gateway_id: str
+
+
+@runtime_checkable
+class Reviews(Protocol):
+    """An adapter whose gateway keeps payments for review."""
+
+    async def look_up_review(self, reviewed: Reviewed) -> Finding:
+        """Ask what was decided: Approved, Declined, or InReview as long as nobody decided."""
+
+    async def decide_review(self, reviewed: Reviewed, *, accept: bool, note: str) -> Finding | NotProcessed:
+        """Decide at the gateway. NotProcessed where it offers no such call: its own console decides."""
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """An authentic notification of a gateway: a hint to look again, never a fact about money.
+
+    `notice_id` is the key for duplicates. `references` are our payment ids it names, `gateway_ids` the gateway's ids.
+    """
+
+    notice_id: str
+    kind: str
+    references: tuple[str, ...] = ()
+    gateway_ids: tuple[str, ...] = ()
+
+
+@runtime_checkable
+class Notifies(Protocol):
+    """An adapter whose gateway sends notifications."""
+
+    def read_notice(self, headers: dict[str, str], body: bytes, *, now_ms: int) -> Notice | None:
+        """Verify and read a notification; names of headers in lower case. None when it is not authentic or unreadable."""

@@ -249,7 +249,9 @@ async def _refused(
             await transactions.fail(tx, held, reason.code)
             if operation.operation.kind is OperationKind.REFUND:
                 _tell(tx, "refund.failed", payment, done)
-        case OperationKind.CAPTURE | OperationKind.REVERSE:
+        case OperationKind.CAPTURE | OperationKind.REVERSE | OperationKind.INCREMENT:
+            pass
+        case OperationKind.CREDIT | OperationKind.VERIFY:
             pass
         case _:
             assert_never(operation.operation.kind)

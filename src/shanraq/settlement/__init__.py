@@ -1,0 +1,1 @@
+"""Settlement: what payment systems paid out, matched with payments and the ledger."""
