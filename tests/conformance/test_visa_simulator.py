@@ -40,7 +40,8 @@ def verifier_at(now: float) -> Verifier:
         other["merchantId"],
         other["keyId"],
         other["secretBase64"],
-        {"certificate": KEYS["p12"]["certificatePem"]},
+        merchant_cert=KEYS["p12"]["certificatePem"],
+        p12_serial=KEYS["p12"]["certificateSubjectSerialNumber"],
     )
     return Verifier(keys_of(credentials), ["apitest.cybersource.com"], lambda: now)
 

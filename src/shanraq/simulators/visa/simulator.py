@@ -20,7 +20,9 @@ from shanraq.simulators.serve import Answer, HttpServer, Reply, Request
 from shanraq.simulators.visa.control import PREFIX, control
 from shanraq.simulators.visa.credentials import VisaCredentials
 from shanraq.simulators.visa.faults import Fault, FaultKind, Faults
+from shanraq.simulators.visa.mle import Envelopes
 from shanraq.simulators.visa.model import ClockAdvance, Cutoff, JournalEntry, Refusal, Reset
+from shanraq.simulators.visa.oauth import OAuth
 from shanraq.simulators.visa.operate import Gateway
 from shanraq.simulators.visa.render import HAL, detail, journal_line, json_reply, refusal_reply
 from shanraq.simulators.visa.route import Route, Verb, find_route
@@ -31,6 +33,9 @@ from shanraq.simulators.visa.verify import Identity, NotAuthenticError, Verifier
 
 log = structlog.get_logger(__name__)
 
+LOOPBACK_NAMES: Final = ("127.0.0.1", "::1", "localhost")
+
+_ANY_ADDRESS: Final = ("0.0.0.0", "::")  # noqa: S104 - an address to bind that is asked for
 _IDEMPOTENCY_WINDOW_SECONDS: Final = 15 * 60
 _UNAUTHENTICATED: Final = Reply(401, b'{"response":{"rmsg":"Authentication Failed"}}')
 _GARBAGE: Final = Reply(201, b'{"id": "17, <html>', HAL)
@@ -46,11 +51,12 @@ class _Replay:
 class VisaSimulator:
     """Visa Acceptance (CyberSource REST) on one address, with all state in memory.
 
-    `clock` gives the wall clock in seconds; tokens are judged by it, payments by the simulated clock, which starts there
-    and can be advanced. `hosts` are further names clients may sign. With `journal`, every accepted operation is written
-    to that file before it is answered, and read back at the next start. The control API is off without `control_token`.
-    `taken_on_502` names the reasons of 502 answers (amount triggers) after which the money was taken all the same: by
-    default SERVER_TIMEOUT (8151.02), while SYSTEM_ERROR (8150.01) and SERVICE_TIMEOUT (8152.03) took nothing.
+    `clock` gives the wall clock in seconds; tokens of merchants are judged by it, payments and OAuth by the simulated clock,
+    which starts there and can be advanced. `hosts` are further names clients may sign, each as host (then also with our ports)
+    or as host:port. With `journal`, every accepted operation is written to that file before it is answered, and read back at
+    the next start. The control API is off without `control_token`. `taken_on_502` names the reasons of 502 answers (amount
+    triggers) after which the money was taken all the same: by default SERVER_TIMEOUT (8151.02), while SYSTEM_ERROR (8150.01)
+    and SERVICE_TIMEOUT (8152.03) took nothing.
     """
 
     def __init__(
@@ -76,7 +82,10 @@ class VisaSimulator:
         self._store = Store()
         self._faults = Faults()
         self._replays: OrderedDict[tuple[str, str, str], _Replay] = OrderedDict()
-        self._verifier = Verifier(keys_of(credentials), hosts, clock)
+        self._hosts = tuple(hosts)
+        self._oauth = OAuth.offered(credentials, lambda: clock() + self._store.clock_offset_seconds)
+        self._verifier = Verifier(keys_of(credentials), self._hosts, clock, self._oauth)
+        self._envelopes = Envelopes(credentials, clock)
         self._gateway = Gateway(self._store, self._keep, clock, seed=seed, taken_on_502=taken_on_502)
         self._searches = Searches(self._store, self._gateway.now, seed)
         self._searches.index_lag_seconds = index_lag_seconds
@@ -92,13 +101,27 @@ class VisaSimulator:
             # After a stop the memory still holds what the journal holds.
             for entry in entries if self._store.is_new else ():
                 self._store.apply(entry)
-        port = await self._server.start(host, port, tls)
-        names = {host, "127.0.0.1", "localhost"} if host in {"127.0.0.1", "localhost", "0.0.0.0", "::1"} else {host}  # noqa: S104
-        for name in names:
-            self._verifier.add_host(f"{name}:{port}" if port not in {80, 443} else name)
-        self._base_url = f"{'https' if tls is not None else 'http'}://{host}:{port}"
+        self._base_url = await self._listen(host, port, tls)
         log.info("visa_simulator.started", base_url=self._base_url)
         return self._base_url
+
+    async def listen_tls(self, host: str, port: int, tls: ssl.SSLContext) -> str:
+        """Listen on one more port, with TLS, and return its URL; raises OSError."""
+        url = await self._listen(host, port, tls)
+        log.info("visa_simulator.listens_with_tls", url=url)
+        return url
+
+    async def _listen(self, host: str, port: int, tls: ssl.SSLContext | None) -> str:
+        port = await self._server.start(host, port, tls)
+        local = LOOPBACK_NAMES if host in {*LOOPBACK_NAMES, *_ANY_ADDRESS} else ()
+        for name in {host, *local, *self._hosts}:
+            bracketed = f"[{name}]" if name.count(":") > 1 else name
+            # A name that came with a port is meant as it is.
+            if ":" not in bracketed.rpartition("]")[2]:
+                self._verifier.add_host(f"{bracketed}:{port}")
+                if port in {80, 443}:
+                    self._verifier.add_host(bracketed)
+        return f"{'https' if tls is not None else 'http'}://{f'[{host}]' if ':' in host else host}:{port}"
 
     async def stop(self) -> None:
         """Close the connections, the address and the journal."""
@@ -191,18 +214,20 @@ class VisaSimulator:
         """Answer one request; never raises."""
         if request.target.startswith(PREFIX) and self._control_token is not None:
             return Answer(control(self, request, self._control_token))
-        answer = self._answer_merchant(request)
+        granted = self._oauth.answer(request) if self._oauth is not None else None
+        answer = Answer(granted) if granted is not None else self._answer_merchant(request)
         if answer.reply is None or answer.reply.dropped:
             return answer
         correlation_id = str(uuid.UUID(int=self._random.getrandbits(128), version=4))
-        return replace(answer, reply=replace(answer.reply, headers=(("v-c-correlation-id", correlation_id),)))
+        headers = (*answer.reply.headers, ("v-c-correlation-id", correlation_id))
+        return replace(answer, reply=replace(answer.reply, headers=headers))
 
     def _answer_merchant(self, request: Request) -> Answer:
         try:
             route = find_route(request.method, request.target)
         except Refusal as refusal:
             # A path is told only to those who proved who they are.
-            return Answer(self._reply(request, None) or refusal_reply(refusal, self._gateway.now()))
+            return Answer(self._reply(request, refusal))
         fault = self._faults.take(route.verb)
         if fault is None:
             return Answer(self._reply(request, route))
@@ -223,15 +248,24 @@ class VisaSimulator:
             return Answer(_GARBAGE)
         return Answer(reply, fault.seconds if fault.kind is FaultKind.SLOW else 0.0)
 
-    def _reply(self, request: Request, route: Route | None, *, times: int = 1) -> Reply | None:
-        """Verify and carry out; without a route only verify, and return None when that went well."""
+    def _reply(self, request: Request, route: Route | Refusal, *, times: int = 1) -> Reply:
+        """Verify, decrypt, carry out and encrypt; for a path that leads nowhere the reply is its refusal."""
         try:
             identity = self._verifier.verify(request)
         except NotAuthenticError:
             return _UNAUTHENTICATED
-        if route is None:
-            return None
         try:
+            seal = self._envelopes.sealer(identity)
+        except Refusal as refusal:
+            # An encrypted reply was asked for, to a key that nobody knows: nothing is done, and nothing told.
+            return refusal_reply(refusal, self._gateway.now())
+        return seal(self._reply_in_clear(identity, request, route, times))
+
+    def _reply_in_clear(self, identity: Identity, request: Request, route: Route | Refusal, times: int) -> Reply:
+        if isinstance(route, Refusal):
+            return refusal_reply(route, self._gateway.now())
+        try:
+            request = self._envelopes.open(identity, request)
             reply = self._carry_out(identity, route, request)
             for _ in range(times - 1):
                 # The network repeated the request: the service cannot tell, and carries it out once more.
@@ -245,9 +279,6 @@ class VisaSimulator:
         return reply
 
     def _carry_out(self, identity: Identity, route: Route, request: Request) -> Reply:
-        if identity.response_key_id:
-            # An encrypted reply was asked for: never answer in the clear instead.
-            raise Refusal("NOT_SUPPORTED", field="v-c-response-mle-kid")
         merchant_id = identity.merchant_id
         if route.verb is Verb.GET_TRANSACTION:
             record = self._store.find(merchant_id, route.id)
