@@ -28,7 +28,8 @@ from shanraq.standards import jose
 # The common name under which the gateway's certificate is found among others.
 GATEWAY_NAME: Final = "CyberSource_SJC_US"
 
-_MANDATORY: Final = ("/tms/v2/tokenize", "/pts/v2/payouts/fx-rates", "/pts/v2/payouts/transaction-query/")
+# Compared with a slash at the end: tokenized-cards is another operation than tokenize.
+_MANDATORY: Final = ("/tms/v2/tokenize/", "/pts/v2/payouts/fx-rates/", "/pts/v2/payouts/transaction-query/")
 _NEVER: Final = (
     "/bin/",
     "/flex/",
@@ -71,7 +72,7 @@ class Envelopes:
         where it is not offered: for some operations, and with HTTP Signature.
         """
         token = _encrypted_request(request.body)
-        path = request.target.partition("?")[0]
+        path = request.target.partition("?")[0].removesuffix("/") + "/"
         if token is None:
             if request.body and path.startswith(_MANDATORY):
                 raise Refusal("MISSING_FIELD", field="encryptedRequest", message="The request must be encrypted")
