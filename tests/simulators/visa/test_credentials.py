@@ -46,9 +46,9 @@ def test_without_a_file_every_scheme_is_made_with_files_a_client_can_use(credent
 
 def test_what_is_private_is_for_the_owner_only(credentials_file: Path) -> None:
     folder = credentials_file.parent / "visa-keys"
-    private = [credentials_file, *folder.glob("*-key.pem"), *folder.glob("*.p12")]
+    names = ("merchant-key.pem", "mle-request-key.pem", "mle-response-key.pem", "client-ca-key.pem", "client-key.pem")
+    private = [credentials_file, *(folder / name for name in names), *folder.glob("*.p12")]
 
-    assert len(private) == 7
     assert {stat.S_IMODE(file.stat().st_mode) for file in private} == {0o600}
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
 

@@ -40,6 +40,9 @@ def server_context(certificate: Path, key: Path, client_authority: str = "") -> 
 
     A client without a certificate is served, one whose certificate nobody vouches for is not. Raises OSError or ValueError.
     """
+    for file in (certificate, key):
+        # OpenSSL does not say which file it is that it cannot read.
+        file.read_bytes()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["http/1.1"])
