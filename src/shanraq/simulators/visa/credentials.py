@@ -182,7 +182,8 @@ def _read_pem(name: str, value: object, folder: Path) -> str:
     if _BEGIN in value:
         return value
     try:
-        text = (folder / Path(value).expanduser()).read_text(encoding="ascii")
+        # What stands around the blocks of PEM may be in any encoding.
+        text = (folder / Path(value).expanduser()).read_text(encoding="latin-1")
     except OSError as error:
         raise ValueError(f"credentials: {name}: {value} cannot be read ({error.strerror})") from None
     except ValueError:
