@@ -6,6 +6,7 @@ import pytest
 
 from shanraq.simulators.visa import VisaCredentials, VisaSimulator
 from tests.simulators.visa.client import Merchant
+from tests.simulators.visa.control import Control
 
 CONTROL_TOKEN = "control-token"
 
@@ -31,3 +32,8 @@ async def stranger(simulator: VisaSimulator) -> AsyncIterator[Merchant]:
     client = Merchant(simulator.base_url, known.other_merchant_id, known.other_key_id, known.other_secret)
     yield client
     await client.http.aclose()
+
+
+@pytest.fixture
+def control(simulator: VisaSimulator) -> Control:
+    return Control(simulator, CONTROL_TOKEN)

@@ -645,8 +645,8 @@ class Tokens:
         }
 
     def _show_network_token(self, token: NetworkToken) -> dict[str, Any]:
-        fields = self._token_fields(token)
-        return {"_links": {"self": {"href": f"{_NETWORK_TOKENS}/{token.id}"}}, **fields}
+        path = f"{_NETWORK_TOKENS}/{token.id}"
+        return {"_links": {"self": {"href": path}}, "tokenizedCard": self._token_fields(token)}
 
     # Tokenize: all of it in one request.
 

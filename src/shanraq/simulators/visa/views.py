@@ -367,8 +367,9 @@ class SettlementViews:
             "requestId": step.target_id,
             "time": utc_text(step.time),
             "reasonCode": step.reason_code,
-            "preDisputeFlag": "Y" if step.stage == "pre_dispute" else "N",
         }
+        if step.stage != "retrieval":
+            row["preDisputeFlag"] = "Y" if step.stage == "pre_dispute" else "N"
         if step.due_at is not None:
             row["responseDueTime"] = utc_text(step.due_at)
         return row
