@@ -8,6 +8,7 @@ import pytest
 from shanraq.simulators.visa import VisaCredentials, VisaSimulator
 from shanraq.simulators.visa.credentials_make import obtain
 from tests.simulators.visa.client import Merchant
+from tests.simulators.visa.control import Control
 
 CONTROL_TOKEN = "control-token"
 
@@ -41,3 +42,8 @@ def credentials_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     file = tmp_path_factory.mktemp("credentials") / "visa.json"
     obtain(file)
     return file
+
+
+@pytest.fixture
+def control(simulator: VisaSimulator) -> Control:
+    return Control(simulator, CONTROL_TOKEN)
