@@ -19,6 +19,10 @@ from shanraq.standards import jose
 from tests.simulators.visa.client import VISA, Merchant, order, payment
 
 PATH = "/pts/v2/payments"
+TOKENIZE = {
+    "processingInformation": {"actionList": ["TOKEN_CREATE"], "actionTokenTypes": ["instrumentIdentifier"]},
+    "tokenInformation": {"instrumentIdentifier": {"card": {"number": VISA}}},
+}
 
 
 class Encrypting:
@@ -175,10 +179,12 @@ async def test_the_digest_is_of_the_encrypted_body(encrypting: Encrypting) -> No
 
 
 async def test_an_operation_whose_encryption_is_mandatory_is_refused_in_the_clear(encrypting: Encrypting) -> None:
-    reply = await encrypting.send("POST", "/tms/v2/tokenize", {"processingInformation": {}})
+    assert (await encrypting.send("POST", "/tms/v2/tokenize", TOKENIZE)).status_code == 400
+    assert (await encrypting.send("POST", "/tms/v2/tokenize", encrypting.sealed(TOKENIZE))).status_code == 200
 
-    # 404 while the operation is not among those that are played.
-    assert reply.status_code in {400, 404}
+
+async def test_without_a_key_of_the_gateway_nothing_must_be_encrypted(merchant: Merchant) -> None:
+    assert (await merchant.post("/tms/v2/tokenize", TOKENIZE)).status_code == 200
 
 
 async def test_encryption_is_not_offered_with_http_signature(encrypting: Encrypting) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import time
 import uuid
@@ -18,6 +19,7 @@ from cryptography.x509 import load_pem_x509_certificate
 from shanraq.simulators.visa import VisaCredentials, VisaSimulator
 from shanraq.standards import jose
 from tests.simulators.visa.client import Merchant, digest_of, encoded, payment
+from tests.simulators.visa.control import Control
 
 PATH = "/pts/v2/payments"
 BODY = json.dumps(payment()).encode()
@@ -344,3 +346,42 @@ async def test_a_further_name_may_be_signed_with_and_without_our_port() -> None:
         del headers["host"]  # the client's library puts the address it connects to
         assert (await merchant.http.post(PATH, content=BODY, headers=headers)).status_code == 201
         await merchant.http.aclose()
+
+
+# Rotation of keys, over the control API.
+
+
+async def test_a_new_key_works_beside_the_old_one_until_that_one_ends(merchant: Merchant, control: Control) -> None:
+    fresh = VisaCredentials.generate()
+    old_id, old_secret = merchant.key_id, merchant.secret
+    new = {"merchant_id": merchant.merchant_id, "key_id": fresh.key_id, "secret": fresh.secret}
+
+    await control.post("keys", new)
+    statuses = [(await merchant.authorize()).status_code]
+    merchant.key_id, merchant.secret = fresh.key_id, base64.b64decode(fresh.secret)
+    statuses.append((await merchant.authorize()).status_code)
+    await control.send("DELETE", "keys", {"key_id": old_id})
+    statuses.append((await merchant.authorize()).status_code)
+    merchant.key_id, merchant.secret = old_id, old_secret
+    statuses.append((await merchant.authorize()).status_code)
+
+    assert statuses == [201, 201, 201, 401]
+    listed = await control.get("keys")
+    assert [key["key_id"] for key in listed["keys"] if key["merchant_id"] == merchant.merchant_id] == [fresh.key_id]
+    assert fresh.secret not in json.dumps(listed)
+
+
+async def test_a_key_that_cannot_serve_is_refused(merchant: Merchant, control: Control) -> None:
+    right = {"merchant_id": merchant.merchant_id, "key_id": "new", "secret": "c2VjcmV0"}
+
+    for change in (
+        {"merchant_id": "somebody"},
+        {"key_id": merchant.key_id},
+        {"key_id": ""},
+        {"secret": "?"},
+        {"secret": ""},
+        {"secret": None},
+    ):
+        refused = await control.post("keys", right | change, status=400)
+        assert set(refused) == {"error"}
+    await control.send("DELETE", "keys", {"key_id": "new"}, status=400)

@@ -12,6 +12,8 @@
 | `PUT challenge {required}` | whether validation waits for the challenge page |
 | `PUT report-delay {seconds}` | how long a report is being made |
 | `POST clock {advance_seconds}`, `POST cutoff` | time, and the end of the day |
+| `GET keys`, `POST keys {merchant_id, key_id, secret}` | keys of merchants, and a new one |
+| `DELETE keys {key_id}` | the end of a key |
 | `GET`, `PUT fees` | the fee schedule |
 | `GET`, `POST chargebacks`, `POST chargebacks/{dispute}` | disputes, and their next stage |
 | `GET batches` | batches of all merchants with gross, fee and net of each transaction in minor units |
@@ -24,6 +26,7 @@ Every request carries `Authorization: Bearer <token>`.
 
 from __future__ import annotations
 
+import base64
 import hmac
 from collections.abc import Callable
 from typing import Annotated, Any, Final, Literal, Protocol
@@ -41,6 +44,8 @@ from shanraq.simulators.visa.script import ScriptedAnswer
 from shanraq.simulators.visa.services import Services
 from shanraq.simulators.visa.settle import fees_text, settlement_of
 from shanraq.simulators.visa.store import Store
+from shanraq.simulators.visa.verify import MerchantKey, Verifier
+from shanraq.standards.jose import HmacKey
 
 PREFIX = "/__sim/"
 
@@ -67,6 +72,8 @@ class Controlled(Protocol):
     index_lag_seconds: float
     idempotency: bool
 
+    @property
+    def verifier(self) -> Verifier: ...
     @property
     def services(self) -> Services: ...
     @property
@@ -143,6 +150,16 @@ class _Notice(msgspec.Struct, forbid_unknown_fields=True):
     merchant_id: str
     event_type: Annotated[str, msgspec.Meta(pattern=r"^[a-zA-Z0-9._-]{1,100}$")]
     data: dict[str, Any] = {}
+
+
+class _NewKey(msgspec.Struct, forbid_unknown_fields=True):
+    merchant_id: str
+    key_id: str
+    secret: str
+
+
+class _OldKey(msgspec.Struct, forbid_unknown_fields=True):
+    key_id: str
 
 
 def control(simulator: Controlled, request: Request, token: str) -> Reply:
@@ -265,6 +282,35 @@ def _advance_clock(simulator: Controlled, body: bytes, argument: str) -> dict[st
 
 def _cut_off(simulator: Controlled, body: bytes, argument: str) -> dict[str, Any]:
     return {"transmitted": simulator.cut_off()}
+
+
+def _list_keys(simulator: Controlled, body: bytes, argument: str) -> dict[str, Any]:
+    known = simulator.verifier.keys()
+    return {
+        "keys": [
+            {"key_id": key_id, "merchant_id": key.merchant_id, "owner": key.owner, "algorithm": key.key.algorithm}
+            for key_id, key in known.items()
+        ]
+    }
+
+
+def _add_key(simulator: Controlled, body: bytes, argument: str) -> dict[str, Any]:
+    asked = msgspec.json.decode(body, type=_NewKey)
+    owners = {key.owner for key in simulator.verifier.keys().values() if key.owner == key.merchant_id}
+    if asked.merchant_id not in owners:
+        raise ValueError("no merchant has this id")
+    try:
+        secret = base64.b64decode(asked.secret, validate=True)
+    except ValueError:
+        raise ValueError("secret must be base64") from None
+    key = MerchantKey(asked.merchant_id, asked.merchant_id, HmacKey(secret))
+    simulator.verifier.add_key(asked.key_id, key)
+    return {"ok": True}
+
+
+def _remove_key(simulator: Controlled, body: bytes, argument: str) -> dict[str, Any]:
+    simulator.verifier.remove_key(msgspec.json.decode(body, type=_OldKey).key_id)
+    return {"ok": True}
 
 
 def _get_fees(simulator: Controlled, body: bytes, argument: str) -> dict[str, Any]:
@@ -393,6 +439,9 @@ _COMMANDS: Final[dict[tuple[str, str], _Command]] = {
     ("PUT", "report-delay"): _set_report_delay,
     ("POST", "clock"): _advance_clock,
     ("POST", "cutoff"): _cut_off,
+    ("GET", "keys"): _list_keys,
+    ("POST", "keys"): _add_key,
+    ("DELETE", "keys"): _remove_key,
     ("GET", "fees"): _get_fees,
     ("PUT", "fees"): _set_fees,
     ("GET", "chargebacks"): _list_chargebacks,

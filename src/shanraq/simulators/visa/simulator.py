@@ -220,6 +220,11 @@ class VisaSimulator:
         self._keep(fees)
 
     @property
+    def verifier(self) -> Verifier:
+        """Who knows the keys."""
+        return self._verifier
+
+    @property
     def services(self) -> Services:
         """The parts that the control API drives one by one."""
         return self._services

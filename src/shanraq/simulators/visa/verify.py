@@ -130,7 +130,7 @@ class Verifier:
         for key_id, key in keys:
             if key_id in self._keys:
                 raise ValueError(f"credentials: two keys have the id {key_id}")
-            self._keys[key_id] = key
+            self.add_key(key_id, key)
         self._hosts = {host.lower() for host in hosts}
         self._clock = clock
         self._access_tokens = access_tokens
@@ -141,6 +141,21 @@ class Verifier:
     def add_host(self, host: str) -> None:
         """Answer to one more name (host[:port])."""
         self._hosts.add(host.lower())
+
+    def keys(self) -> dict[str, MerchantKey]:
+        """Return every key of a merchant by its id."""
+        return dict(self._keys)
+
+    def add_key(self, key_id: str, key: MerchantKey) -> None:
+        """Believe one more key; raises ValueError for an id that another one has."""
+        if not key_id or key_id in self._keys:
+            raise ValueError("a key needs an id of its own")
+        self._keys[key_id] = key
+
+    def remove_key(self, key_id: str) -> None:
+        """Believe a key no longer; raises ValueError for an unknown one."""
+        if self._keys.pop(key_id, None) is None:
+            raise ValueError("no key has this id")
 
     def verify(self, request: Request) -> Identity:
         """Return who sent the request; raises NotAuthenticError."""
