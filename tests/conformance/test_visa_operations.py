@@ -128,7 +128,9 @@ def _luhn(number: str) -> bool:
 async def test_cases_and_lists(merchant: Merchant) -> None:
     payment_id = (await merchant.authorize(number="4000000480000001")).json()["id"]
     case = f"/risk/v1/decisions/{payment_id}"
-    mark = {"riskInformation": {"markingDetails": {"action": "add", "reason": "suspected", "notes": "n"}}}
+    mark: dict[str, Any] = {
+        "riskInformation": {"markingDetails": {"action": "add", "reason": "suspected", "notes": "n"}}
+    }
     mark |= {"clientReferenceInformation": {"code": "m"}}
 
     check("commentDecisionManagerCase", await merchant.post(f"{case}/comments", {"comments": "looks odd"}), status=201)
@@ -149,7 +151,7 @@ async def test_cases_and_lists(merchant: Merchant) -> None:
 
 
 async def test_webhooks(merchant: Merchant) -> None:
-    key = {
+    key: dict[str, Any] = {
         "clientRequestAction": "CREATE",
         "keyInformation": {
             "provider": "nrtd",
@@ -171,7 +173,7 @@ async def test_webhooks(merchant: Merchant) -> None:
     base = "/notification-subscriptions/v2/webhooks"
 
     check("saveSymEgressKey", await merchant.post("/kms/egress/v2/keys-sym", key), status=201)
-    key["keyInformation"]["pub"] = "public"  # type: ignore[index]
+    key["keyInformation"]["pub"] = "public"
     check("saveAsymEgressKey", await merchant.post("/kms/egress/v2/keys-asym", key), status=201)
     made = check("notificationSubscriptionsV2WebhooksPost", await merchant.post(base, subscription), status=201)
     assert made["status"] in ENUMS["status201"]["webhook"]

@@ -9,7 +9,7 @@ from shanraq.simulators.visa import VisaCredentials, VisaSimulator
 from shanraq.simulators.visa.route import Verb
 from shanraq.simulators.visa.script import REASONS_OF
 from shanraq.simulators.visa.trigger import REASONS
-from tests.simulators.visa.client import Merchant, order
+from tests.simulators.visa.client import Merchant, order, payment, reversal
 from tests.simulators.visa.control import Control
 
 PATHS = ["state", "journal", "faults", "script", "fees", "chargebacks", "batches", "notifications", "webhook-faults"]
@@ -82,28 +82,21 @@ async def test_every_follow_on_can_be_refused(merchant: Merchant, control: Contr
         await control.post("script", {"operation": operation, "reason": reason})
         increment = order("1")
         increment["orderInformation"]["amountDetails"] = {"additionalAmount": "1.00", "currency": "KZT"}
-        send = {
-            "capture": lambda: merchant.capture(payment_id),  # noqa: B023
-            "reverse": lambda: merchant.reverse(payment_id),  # noqa: B023
-            "void": lambda: merchant.void("captures", capture_id),  # noqa: B023
-            "refund": lambda: merchant.refund(capture_id, "1.00"),  # noqa: B023
-            "increment": lambda: merchant.send("PATCH", f"/pts/v2/payments/{payment_id}", increment),  # noqa: B023
-            "credit": lambda: merchant.post("/pts/v2/credits", payment_of("1.00")),
+        path, body = {
+            "capture": (f"/pts/v2/payments/{payment_id}/captures", order("1.00")),
+            "reverse": (f"/pts/v2/payments/{payment_id}/reversals", reversal("1.00")),
+            "void": (f"/pts/v2/captures/{capture_id}/voids", order("1.00")),
+            "refund": (f"/pts/v2/captures/{capture_id}/refunds", order("1.00")),
+            "increment": (f"/pts/v2/payments/{payment_id}", increment),
+            "credit": ("/pts/v2/credits", payment("1.00")),
         }[operation]
+        method = "PATCH" if operation == "increment" else "POST"
 
-        body = (await send()).json()
+        refused = (await merchant.send(method, path, body)).json()
 
-        assert (body.get("reason") or body["errorInformation"]["reason"]) == reason
-        again = await send()
+        assert (refused.get("reason") or refused["errorInformation"]["reason"]) == reason
+        again = await merchant.send(method, path, body)
         assert again.json()["status"] in {"PENDING", "REVERSED", "VOIDED", "AUTHORIZED"}, again.text
-
-
-def payment_of(amount: str) -> dict[str, object]:
-    return order(amount) | {
-        "paymentInformation": {
-            "card": {"number": "4111111111111111", "expirationMonth": "12", "expirationYear": "2049"}
-        }
-    }
 
 
 async def test_script_counts_down_and_is_listed(merchant: Merchant, control: Control) -> None:
