@@ -151,7 +151,7 @@ async def test_cases_and_lists(merchant: Merchant) -> None:
 
 
 async def test_webhooks(merchant: Merchant) -> None:
-    key = {
+    key: dict[str, Any] = {
         "clientRequestAction": "CREATE",
         "keyInformation": {
             "provider": "nrtd",
@@ -173,7 +173,7 @@ async def test_webhooks(merchant: Merchant) -> None:
     base = "/notification-subscriptions/v2/webhooks"
 
     check("saveSymEgressKey", await merchant.post("/kms/egress/v2/keys-sym", key), status=201)
-    key["keyInformation"]["pub"] = "public"  # type: ignore[index]
+    key["keyInformation"]["pub"] = "public"
     check("saveAsymEgressKey", await merchant.post("/kms/egress/v2/keys-asym", key), status=201)
     made = check("notificationSubscriptionsV2WebhooksPost", await merchant.post(base, subscription), status=201)
     assert made["status"] in ENUMS["status201"]["webhook"]
