@@ -193,9 +193,20 @@ def put(index: int, change: Callable[[str], str]) -> Callable[[list[str]], None]
     return alter
 
 
+def move_boundary(count: int) -> Callable[[list[str]], None]:
+    """Give bytes at the end of the content to the tag, or the other way round."""
+
+    def alter(parts: list[str]) -> None:
+        sealed = from_base64url(parts[3]) + from_base64url(parts[4])
+        parts[3], parts[4] = part(sealed[: -16 - count]), part(sealed[-16 - count :])
+
+    return alter
+
+
 @pytest.mark.parametrize(
     "options",
     [
+        *[pytest.param({"alter": move_boundary(count)}, id=f"boundary moved by {count}") for count in (1, 8, -1, -4)],
         pytest.param({"header": JWE_HEADER | {"alg": "RSA-OAEP"}, "hash_": hashes.SHA1()}, id="OAEP with SHA-1"),
         pytest.param({"hash_": hashes.SHA1()}, id="OAEP with SHA-1 under the other name"),
         pytest.param({"header": JWE_HEADER | {"alg": "dir"}}, id="dir"),
