@@ -322,7 +322,7 @@ async def test_a_portfolios_key_signs_in_its_name_for_the_merchant() -> None:
 
 async def test_a_further_name_may_be_signed_with_and_without_our_port() -> None:
     known = VisaCredentials.generate()
-    async with VisaSimulator(known, hosts=["apitest.cybersource.com", "Gateway.example:8443"]) as simulator:
+    async with VisaSimulator(known, hosts=["apitest.cybersource.com", "Gateway.example:8443", "[::1]:9"]) as simulator:
         merchant = Merchant(simulator.base_url, known.merchant_id, known.key_id, known.secret)
         port = simulator.base_url.rpartition(":")[2]
         signed = {
@@ -330,6 +330,8 @@ async def test_a_further_name_may_be_signed_with_and_without_our_port() -> None:
             "APITEST.cybersource.com": 201,
             f"apitest.cybersource.com:{port}": 201,
             "gateway.example:8443": 201,
+            "[::1]:9": 201,
+            f"[::1]:{port}": 201,
             "apitest.cybersource.com:1": 401,
             "gateway.example": 401,
             f"gateway.example:{port}": 401,

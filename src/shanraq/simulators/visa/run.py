@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import uvloop
 
@@ -49,7 +50,7 @@ def run_visa_simulator(
     )
     context = None
     if tls is not None:
-        names = {listen, *LOOPBACK_NAMES, *(host.partition(":")[0] for host in hosts)}
+        names = {listen, *LOOPBACK_NAMES, *(urlsplit(f"//{host}").hostname or host for host in hosts)}
         certificate, key = _certificate_of(tls, keys_folder(credentials_path), sorted(names))
         context = server_context(certificate, key, credentials.client_ca)
     uvloop.run(_serve(simulator, listen, port, tls.port if tls is not None else 0, context))

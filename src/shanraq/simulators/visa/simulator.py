@@ -131,7 +131,7 @@ class VisaSimulator:
         port = await self._server.start(host, port, tls)
         local = LOOPBACK_NAMES if host in {*LOOPBACK_NAMES, *_ANY_ADDRESS} else ()
         for name in {host, *local, *self._hosts}:
-            bracketed = f"[{name}]" if name.count(":") > 1 else name
+            bracketed = f"[{name}]" if name.count(":") > 1 and not name.startswith("[") else name
             # A name that came with a port is meant as it is.
             if ":" not in bracketed.rpartition("]")[2]:
                 self._verifier.add_host(f"{bracketed}:{port}")
