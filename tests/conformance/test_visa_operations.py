@@ -378,8 +378,6 @@ async def test_every_listed_operation_that_moves_money_or_tells_of_it_is_served(
         "generateCaptureContext",
         "generateFlexApiCaptureContext",
         "getCardArtAsset",
-        "getDtdv2",
-        "getXsdv2",
         "octCreatePayment",
         "postTokenPaymentCredentials",
         "postTokenPaymentCredentialsV3",

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+import ssl
 import time
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from shanraq.simulators.visa import VisaSimulator
+from shanraq.simulators.visa import VisaCredentials, VisaSimulator
 from shanraq.simulators.visa.deliver import retry_minutes
 from shanraq.simulators.visa.notify import PRODUCTS
+from tests.certificates import certificate
 from tests.simulators.visa.client import Merchant
+from tests.simulators.visa.conftest import CONTROL_TOKEN
 from tests.simulators.visa.control import Control
 from tests.simulators.visa.receiver import Receiver, receiving, signature_holds
 
@@ -207,6 +212,27 @@ async def test_an_answer_never_waits_for_a_webhook(merchant: Merchant) -> None:
     await merchant.authorized()
 
     assert time.monotonic() - started < 5
+
+
+async def test_a_receiver_behind_tls_is_verified(tmp_path: Path) -> None:
+    authority = certificate(tmp_path, "authority")
+    own = certificate(tmp_path, "receiver", authority)
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server.load_cert_chain(own.file, own.key_file)
+    trusting = ssl.create_default_context(cafile=str(authority.file))
+
+    async with receiving(server) as receiver:
+        for tls, error in ((trusting, ""), (None, "SSLCertVerificationError")):
+            credentials = VisaCredentials.generate()
+            async with VisaSimulator(credentials, control_token=CONTROL_TOKEN, webhook_tls=tls) as simulator:
+                merchant = Merchant(simulator.base_url, credentials.merchant_id, credentials.key_id, credentials.secret)
+                await subscribed(merchant, receiver)
+                await merchant.authorized()
+                while not (sent := (await Control(simulator, CONTROL_TOKEN).get("notifications"))["sent"]):
+                    await asyncio.sleep(0.01)
+                await merchant.http.aclose()
+            assert [one["error"] for one in sent] == [error]
+    assert len(receiver.requests) == 1
 
 
 async def test_a_test_notification_tells_what_it_sent(merchant: Merchant, receiver: Receiver) -> None:

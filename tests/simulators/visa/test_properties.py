@@ -14,9 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shanraq.simulators.serve import Request
-from shanraq.simulators.visa.model import Kind, Refusal
+from shanraq.simulators.visa.model import Cutoff, Kind, Refusal
 from shanraq.simulators.visa.operate import Gateway
 from shanraq.simulators.visa.route import Route, Verb
+from shanraq.simulators.visa.settle import settlement_of
 from shanraq.simulators.visa.store import Journal, Store
 from shanraq.simulators.visa.validate import parse_body
 from shanraq.simulators.visa.verify import MerchantKey, NotAuthenticError, Verifier
@@ -94,7 +95,9 @@ def test_any_header_is_refused_but_never_breaks(headers: dict[str, str], date: s
 
 STEPS = st.lists(
     st.tuples(
-        st.sampled_from(["capture", "refund", "reverse", "void", "increment"]), st.integers(0, 20), st.integers(1, 120)
+        st.sampled_from(["capture", "last_capture", "refund", "reverse", "void", "increment", "cut_off"]),
+        st.integers(0, 20),
+        st.integers(1, 120),
     ),
     max_size=25,
 )
@@ -119,13 +122,36 @@ def test_no_order_of_operations_takes_or_gives_too_much(
     for verb, which, amount in steps:
         records = list(store.records.values())
         target = records[which % len(records)].operation
-        body = {"increment": additional, "reverse": reversal}.get(verb, order)(str(amount))
+        if verb == "cut_off":
+            keep(Cutoff(gateway.now()))
+            continue
+        body = {"increment": additional, "reverse": reversal, "last_capture": last}.get(verb, order)(str(amount))
         with suppress(Refusal):
-            gateway.operate("m", Route(Verb(verb), target.id, target.kind), body)
+            gateway.operate("m", Route(Verb(verb.removeprefix("last_")), target.id, target.kind), body)
         check_limits(store)
+    keep(Cutoff(gateway.now()))
+    check_settled(store)
     journal.close()
 
     check_rebuilt(file, store)
+
+
+def last(amount: str) -> dict[str, Any]:
+    return order(amount) | {"processingInformation": {"captureOptions": {"isFinal": "true"}}}
+
+
+def check_settled(store: Store) -> None:
+    """Sum what stands at the end of the day, and compare it with the batches: each transaction is in one of them."""
+    expected = 0
+    for record in store.records.values():
+        operation = record.operation
+        if not record.voided:
+            taken = operation.kind is Kind.CAPTURE or operation.sale
+            expected += operation.amount if taken else -operation.amount if operation.kind is Kind.REFUND else 0
+    lines = [settlement_of(record, batch) for batch in store.batches.values() for record in batch.records]
+
+    assert sum(line.sign * line.gross for line in lines) == expected
+    assert len({line.record.operation.id for line in lines}) == len(lines)
 
 
 def additional(amount: str) -> dict[str, Any]:
@@ -159,5 +185,6 @@ def check_rebuilt(file: Path, store: Store) -> None:
     journal.close()
     for identifier, record in store.records.items():
         other = rebuilt.records[identifier]
-        for name in record.__slots__:
+        for name in set(record.__slots__) - {"batch"}:
             assert getattr(record, name) == getattr(other, name)
+        assert getattr(record.batch, "id", "") == getattr(other.batch, "id", "")

@@ -83,6 +83,21 @@ async def test_a_rejected_payment_cannot_be_captured_and_its_hold_is_released(
     assert [line["state"] for line in simulator.journal()][:2] == ["REVERSED", "REVERSED"]
 
 
+async def test_an_accepted_payment_can_be_incremented(merchant: Merchant) -> None:
+    payment_id = await merchant.authorized("10.00", number=REVIEW)
+    body = {
+        "clientReferenceInformation": {"code": "i"},
+        "orderInformation": {"amountDetails": {"additionalAmount": "5.00", "currency": "KZT"}},
+    }
+
+    assert (await merchant.send("PATCH", f"/pts/v2/payments/{payment_id}", body)).json()[
+        "reason"
+    ] == "INVALID_PAYMENT_ID"
+    await act(merchant, payment_id, "ACCEPT")
+    assert (await merchant.send("PATCH", f"/pts/v2/payments/{payment_id}", body)).status_code == 201
+    assert (await merchant.capture(payment_id, "15.00")).status_code == 201
+
+
 async def test_a_case_is_decided_once_and_by_its_own_merchant(merchant: Merchant, stranger: Merchant) -> None:
     payment_id = await merchant.authorized(number=REVIEW)
 

@@ -12,6 +12,7 @@ from xml.etree import ElementTree
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from lxml import etree
 
 from shanraq.simulators.visa import VisaSimulator
 from shanraq.simulators.visa.model import Batch, Kind, Operation, Record
@@ -267,6 +268,20 @@ async def test_a_report_as_xml_has_the_asked_fields(merchant: Merchant) -> None:
         ("Request.MerchantReferenceNumber", "<&>"),
         ("Unknown", None),
     ]
+
+
+async def test_a_report_is_valid_by_its_document_type_and_its_schema(merchant: Merchant) -> None:
+    await merchant.authorized("5.00")
+    await merchant.post("/reporting/v3/reports", report(reportMimeType="application/xml"))
+    download = await merchant.get("/reporting/v3/report-downloads?reportDate=2099-01-01&reportName=all%20of%20it")
+    document = etree.fromstring(download.content)
+
+    document_type = (await merchant.get("/reporting/v3/dtds/TransactionRequestClass-1.0")).text
+    schema = (await merchant.get("/reporting/v3/xsds/TransactionRequestClass-1.0")).content
+
+    assert etree.DTD(io.StringIO(document_type)).validate(document)
+    assert etree.XMLSchema(etree.fromstring(schema)).validate(document)
+    assert (await merchant.get("/reporting/v3/xsds/Nothing-1.0")).status_code == 404
 
 
 async def test_a_report_is_queued_runs_and_is_done(merchant: Merchant, control: Control) -> None:

@@ -117,6 +117,9 @@ async def test_a_deleted_token_is_gone_and_pays_no_more(merchant: Merchant) -> N
     assert (await merchant.get(f"/tms/v1/paymentinstruments/{instrument}")).status_code == 410
     assert (await merchant.post("/pts/v2/payments", paying(paymentInstrument={"id": instrument}))).status_code == 400
     assert (await merchant.send("DELETE", f"/tms/v1/instrumentidentifiers/{identifier}")).status_code == 204
+    assert (await merchant.get(f"/tms/v1/instrumentidentifiers/{identifier}")).status_code == 410
+    assert (await merchant.post("/tms/v1/instrumentidentifiers", CARD)).json()["id"] == identifier
+    assert (await merchant.get(f"/tms/v1/instrumentidentifiers/{identifier}")).status_code == 200
 
 
 async def test_a_customer_takes_all_that_is_its_own_with_it(merchant: Merchant) -> None:

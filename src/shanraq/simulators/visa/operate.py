@@ -314,7 +314,8 @@ class Gateway:
         require(body, _CODE)
         amount = read_amount_of(target, body, _ADDITIONAL_AMOUNT, _CURRENCY)
         check_initiator(body)
-        if target.operation.status != "AUTHORIZED" or target.operation.sale or target.uncaptured == 0:
+        approved = target.operation.status == "AUTHORIZED" or target.review == "ACCEPTED"
+        if not approved or target.operation.sale or target.uncaptured == 0:
             raise Refusal("INVALID_PAYMENT_ID", field="id")
         digits = MINOR_DIGITS[target.operation.currency]
         error = failure(amount, digits)

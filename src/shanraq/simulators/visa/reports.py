@@ -42,6 +42,7 @@ _DEFINITION = re.compile(r"[a-zA-Z0-9-]{1,80}")
 _MIME_TYPES: Final = {"application/xml": XML, "text/csv": CSV}
 _FREQUENCIES: Final = frozenset({"DAILY", "WEEKLY", "MONTHLY", "USER_DEFINED", "ADHOC"})
 _LONGEST_LIST: Final = 300
+_ATTRIBUTES: Final = ("Name", "OrganizationID", "ReportStartDate", "ReportEndDate")
 _DAILY: Final = "PaymentBatchDetailReport_Daily_Classic"
 
 
@@ -195,6 +196,8 @@ class Reports:
             Verb.DOWNLOAD_REPORT: self._download,
             Verb.LIST_REPORT_DEFINITIONS: self._list_definitions,
             Verb.GET_REPORT_DEFINITION: self._get_definition,
+            Verb.GET_DOCUMENT_TYPE: self._get_document_type,
+            Verb.GET_SCHEMA: self._get_schema,
             Verb.PUT_REPORT_SUBSCRIPTION: self._put_subscription,
             Verb.PUT_PREDEFINED_SUBSCRIPTION: self._put_predefined,
             Verb.LIST_REPORT_SUBSCRIPTIONS: self._list_subscriptions,
@@ -374,11 +377,10 @@ class Reports:
             return Reply(200, csv_rows(rows, names), CSV)
         attributes = "".join(
             f" {name}={quoteattr(value)}"
-            for name, value in (
-                ("Name", report.name),
-                ("OrganizationID", report.merchant_id),
-                ("ReportStartDate", utc_text(report.start)),
-                ("ReportEndDate", utc_text(report.end)),
+            for name, value in zip(
+                _ATTRIBUTES,
+                (report.name, report.merchant_id, utc_text(report.start), utc_text(report.end)),
+                strict=True,
             )
         )
         return Reply(
@@ -409,6 +411,39 @@ class Reports:
             for name in definition.fields
         ]
         return json_reply(200, _definition(definition) | {"attributes": attributes}, HAL)
+
+    def _definition_of_version(self, call: Call) -> Definition:
+        """Return the definition that a name with a version (`TransactionRequestClass-1.0`) means."""
+        definition = _DEFINITIONS.get(_with_class(call.route.id.partition("-")[0]))
+        if definition is None:
+            raise Refusal(
+                "INVALID_DATA", field="reportDefinitionNameVersion", status=404, message="There is no such definition"
+            )
+        return definition
+
+    def _get_document_type(self, call: Call) -> Reply:
+        fields = self._definition_of_version(call).fields
+        attributes = " ".join(f"{name} CDATA #IMPLIED" for name in _ATTRIBUTES)
+        lines = [
+            "<!ELEMENT Report (Record*)>",
+            f"<!ATTLIST Report {attributes}>",
+            f"<!ELEMENT Record ({', '.join(f'{name}?' for name in fields)})>",
+            *(f"<!ELEMENT {name} (#PCDATA)>" for name in fields),
+        ]
+        return Reply(200, "\n".join(lines).encode() + b"\n", "application/xml-dtd")
+
+    def _get_schema(self, call: Call) -> Reply:
+        fields = self._definition_of_version(call).fields
+        elements = "".join(f'<xs:element name="{name}" type="xs:string" minOccurs="0"/>' for name in fields)
+        attributes = "".join(f'<xs:attribute name="{name}" type="xs:string"/>' for name in _ATTRIBUTES)
+        schema = (
+            '<?xml version="1.0" encoding="UTF-8"?>\n<xs:schema xmlns:xs="http://www.w3.org/2001/XMLSchema">'
+            '<xs:element name="Report"><xs:complexType><xs:sequence>'
+            '<xs:element name="Record" minOccurs="0" maxOccurs="unbounded">'
+            f"<xs:complexType><xs:sequence>{elements}</xs:sequence></xs:complexType></xs:element>"
+            f"</xs:sequence>{attributes}</xs:complexType></xs:element></xs:schema>\n"
+        )
+        return Reply(200, schema.encode(), "text/xml;charset=utf-8")
 
     # Subscriptions.
 

@@ -179,13 +179,12 @@ class Chargeback(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, 
 class InstrumentIdentifier(
     msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="entry", tag="instrument_identifier"
 ):
-    """The token of a card number: the keyed hash that finds it again, and what the number makes the simulator do."""
+    """The token of a card number; `id` is a keyed hash of it. It keeps what the number makes the simulator do."""
 
     id: str
     merchant_id: str
     card: MaskedCard
     length: int
-    fingerprint: str
     behaviour: str = ""
     scenario: str = ""
     expiry: tuple[int, int] | None = None

@@ -60,6 +60,8 @@ class Verb(StrEnum):
     DOWNLOAD_REPORT = "download_report"
     LIST_REPORT_DEFINITIONS = "list_report_definitions"
     GET_REPORT_DEFINITION = "get_report_definition"
+    GET_DOCUMENT_TYPE = "get_document_type"
+    GET_SCHEMA = "get_schema"
     PUT_REPORT_SUBSCRIPTION = "put_report_subscription"
     PUT_PREDEFINED_SUBSCRIPTION = "put_predefined_subscription"
     LIST_REPORT_SUBSCRIPTIONS = "list_report_subscriptions"
@@ -181,6 +183,8 @@ _OTHERS: Final = """
     GET    /reporting/v3/report-downloads download_report
     GET    /reporting/v3/report-definitions list_report_definitions
     GET    /reporting/v3/report-definitions/{} get_report_definition
+    GET    /reporting/v3/dtds/{} get_document_type
+    GET    /reporting/v3/xsds/{} get_schema
     PUT    /reporting/v3/report-subscriptions put_report_subscription
     PUT    /reporting/v3/predefined-report-subscriptions put_predefined_subscription
     GET    /reporting/v3/report-subscriptions list_report_subscriptions

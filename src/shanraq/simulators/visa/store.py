@@ -106,6 +106,7 @@ class Store:
                 self.clock_offset_seconds += entry.seconds
             case _:
                 self._resources.setdefault(_tag(type(entry)), {})[entry.id] = entry
+                self._removed.discard(entry.id)
                 if isinstance(entry, RiskCase) and entry.of_payment:
                     self.records[entry.id].review = entry.status
 

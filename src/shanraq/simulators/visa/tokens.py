@@ -1,7 +1,7 @@
 """Token management (TMS): customers, payment instruments, instrument identifiers, addresses, network tokens.
 
-A token never keeps the number it stands for: it keeps the first six and the last four digits, a keyed hash that finds the
-token of the same number again, and what the number makes the simulator do.
+A token never keeps the number it stands for: it keeps the first six and the last four digits, and what the number makes the
+simulator do. Its id is a keyed hash of the number, which finds the token of the same number again.
 """
 
 from __future__ import annotations
@@ -226,7 +226,8 @@ class Tokens:
                 customer_id=customer_id,
                 type=card.type,
                 expiry=card.expiry,
-                default=bool(customer_id) and not self._instruments_of_customer(merchant_id, customer_id),
+                default="customer" in made
+                or (bool(customer_id) and not self._instruments_of_customer(merchant_id, customer_id)),
                 details=_some(order, ("billTo",)),
             )
             self._keep(instrument)
@@ -503,16 +504,16 @@ class Tokens:
     def _identifier_of(
         self, merchant_id: str, number: str, card: MaskedCard, expiry: tuple[int, int] | None
     ) -> tuple[InstrumentIdentifier, bool]:
-        own = fingerprint(self._key, f"{merchant_id}:{number}")
-        for known in self._store.resources(InstrumentIdentifier, merchant_id):
-            if known.fingerprint == own:
-                return known, False
+        # The same card has the same token, and is found without a look at the others.
+        token_id = fingerprint(self._key, f"{merchant_id}:{number}").upper()
+        known = self._store.resource(InstrumentIdentifier, merchant_id, token_id)
+        if known is not None:
+            return known, False
         identifier = InstrumentIdentifier(
-            id=self._ids.token(),
+            id=token_id,
             merchant_id=merchant_id,
             card=card,
             length=len(number),
-            fingerprint=own,
             behaviour=behaviour_of(number),
             scenario=scenario_of(number),
             expiry=expiry,
