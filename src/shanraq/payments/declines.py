@@ -137,6 +137,8 @@ def refine(reason: Reason, scheme: str) -> Reason:
             # A scheme's no for ever is hard even where the issuer's code alone would be soft.
             kind = _HARD if reason.kind in (_SOFT, DeclineClass.TECHNICAL) else reason.kind
             return replace(reason, kind=kind, advice=_STOP)
+        case Retry.AFTER if reason.kind is _HARD:
+            return replace(reason, retry_after=told.wait)
         case Retry.AFTER:
             return replace(reason, kind=DeclineClass.RETRY_AFTER, advice=told.advice, retry_after=told.wait)
         case _:
