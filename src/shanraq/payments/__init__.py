@@ -1,6 +1,8 @@
 """Payments: money from a payment system to an account, through an adapter; the card vault."""
 
+from shanraq.payments.adapter import Initiator
 from shanraq.payments.authorize import authorize
+from shanraq.payments.brands import scheme_of
 from shanraq.payments.capture import capture
 from shanraq.payments.errors import (
     AmountNotCapturableError,
@@ -37,8 +39,11 @@ from shanraq.payments.route import (
     delete_routing_rule,
     explain_routing,
     find_routing_rule,
+    forget,
     list_routing_costs,
     list_routing_rules,
+    probe,
+    recent_outcomes,
     replace_routing_costs,
     replace_routing_rule,
     routing_rule_versions,
@@ -80,6 +85,7 @@ __all__ = [
     "Failure",
     "ForestalledError",
     "Gateways",
+    "Initiator",
     "InvalidExpiryError",
     "InvalidRoutingRuleError",
     "NewCard",
@@ -115,18 +121,22 @@ __all__ = [
     "find_payment_method",
     "find_routing_rule",
     "forestall",
+    "forget",
     "list_operations",
     "list_payment_methods",
     "list_payments",
     "list_routing_costs",
     "list_routing_rules",
     "oldest_unknown_seconds",
+    "probe",
+    "recent_outcomes",
     "recover",
     "refund",
     "replace_routing_costs",
     "replace_routing_rule",
     "reseal",
     "routing_rule_versions",
+    "scheme_of",
     "tokenize",
     "void",
 ]
