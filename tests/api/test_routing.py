@@ -16,7 +16,6 @@ from shanraq.api.services import ApiServices
 from shanraq.core.actor import Actor, ActorKind, Environment
 from shanraq.core.crypto import Keyring
 from shanraq.core.db import Database
-from shanraq.core.secret import Secret
 from shanraq.partners import Credentials
 from tests.api.server import serve
 from tests.money_world import partner
@@ -49,7 +48,7 @@ async def desk(database: Database) -> AsyncIterator[Desk]:
     gateways = payments.Gateways({Environment.SANDBOX: {"a": a, "b": b}})
 
     async def authenticate(credentials: Credentials, _: str) -> Actor:
-        return OPERATOR if isinstance(credentials, Secret) else partner()
+        return OPERATOR if isinstance(credentials, partners.OperatorToken) else partner()
 
     services = ApiServices(
         database,
