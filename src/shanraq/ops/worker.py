@@ -60,6 +60,7 @@ class Worker:
         interbank: credit_transfers.Interbank | None = None,
         recover_interval_seconds: float = 5.0,
         produce_reports: Callable[[], Awaitable[int]] | None = None,
+        card_retention: payments.CardRetention | None = None,
     ) -> None:
         self._db = db
         self._card_hosts = card_hosts
@@ -68,6 +69,7 @@ class Worker:
         self._courier = courier
         self._recover_interval_seconds = recover_interval_seconds
         self._produce_reports = produce_reports
+        self._card_retention = card_retention or payments.CardRetention()
         self._enqueued = asyncio.Event()
         self._stop = asyncio.Event()
         self._events = Counter("shanraq_events_sequenced", "Events numbered by this process.", registry=registry)
@@ -194,6 +196,7 @@ class Worker:
         for host in self._card_hosts:
             forgotten += await host.forget()
         forgotten += await payment_files.sweep(self._db)
+        forgotten += await payments.purge_cards(self._db, self._card_retention)
         return forgotten + await partners.prune_nonces(self._db)
 
     async def _observe(self) -> int:

@@ -34,6 +34,7 @@ from shanraq.payments.model import (
 )
 from shanraq.payments.recover import oldest_unknown_seconds, recover
 from shanraq.payments.refund import refund
+from shanraq.payments.retention import CardRetention, purge_cards
 from shanraq.payments.route import (
     create_routing_rule,
     delete_routing_rule,
@@ -64,22 +65,26 @@ from shanraq.payments.routing import (
     Way,
 )
 from shanraq.payments.send import Acquiring
+from shanraq.payments.texts import CardDataInTextError
 from shanraq.payments.vault import (
+    SEALED,
     delete_payment_method,
     find_payment_method,
     list_payment_methods,
-    reseal,
     tokenize,
 )
 from shanraq.payments.void import void
 
 __all__ = [
     "BIN_DIGITS",
+    "SEALED",
     "Acquiring",
     "AmountNotCapturableError",
     "AmountNotRefundableError",
     "BillingDetails",
+    "CardDataInTextError",
     "CardExpiredError",
+    "CardRetention",
     "Conditions",
     "Facts",
     "Failure",
@@ -129,12 +134,12 @@ __all__ = [
     "list_routing_rules",
     "oldest_unknown_seconds",
     "probe",
+    "purge_cards",
     "recent_outcomes",
     "recover",
     "refund",
     "replace_routing_costs",
     "replace_routing_rule",
-    "reseal",
     "routing_rule_versions",
     "scheme_of",
     "tokenize",
