@@ -173,6 +173,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """No addresses: no live payments over a card host."""
     card_gateway: Literal["visa", "card_host"] = "visa"
     """What takes new card payments where both are set up; payments under way stay where they began."""
+    routing_order: tuple[str, ...] = ()
+    """The payment systems that take what no routing rule decides, in the order of attempts; none: card_gateway alone."""
     clearing_sandbox: ClearingSettings = ClearingSettings()
     """Empty url: the built-in simulator."""
     clearing_live: ClearingSettings = ClearingSettings()

@@ -49,7 +49,9 @@ terminals: Final = App(
     name="terminals", help="Terminals that speak ISO 8583 to `shanraq serve iso8583`: whose they are."
 )
 operators: Final = App(name="operators", help="The platform's people, who approve and suspend partners.")
+routing: Final = App(name="routing", help="Which payment system takes which payment.")
 app.command(simulate)
+app.command(routing)
 app.command(keys)
 app.command(ledger)
 app.command(operators)
@@ -384,6 +386,65 @@ def simulate_iso8583(
     except (OSError, ValueError) as error:
         console.print(f"[bold red]error[/] {escape(str(error))}")
         sys.exit(1)
+
+
+@routing.command
+def explain(
+    *,
+    first_digits: Annotated[str, Parameter(name="--bin")],
+    amount: int,
+    currency: str,
+    environment: Literal["sandbox", "live"] = "sandbox",
+    partner: str = "",
+    payment: str = "",
+    capture: bool = False,
+    initiator: Literal["customer", "merchant"] = "customer",
+    billing_country: str = "",
+    data_dir: DataDir = None,
+    database_url: DatabaseUrl = None,
+) -> None:
+    """Tell how a payment would be routed, and why, as JSON; makes none.
+
+    Circuit breakers live in a running server: POST /v1/routing/explain asks one with them.
+
+    Parameters
+    ----------
+    first_digits
+        Of the card, 11 at most; never the whole number.
+    amount
+        In minor units.
+    currency
+        ISO 4217, such as KZT.
+    environment
+        Where the payment would be made.
+    partner
+        The partner's id, for rules about partners.
+    payment
+        A payment's id, for what hangs on its hash; a new one unless given.
+    capture
+        A sale instead of an authorisation.
+    initiator
+        Who would start the payment.
+    billing_country
+        ISO 3166-1 alpha-2.
+    """
+    from shanraq.ops.routing import explain as explain_
+    from shanraq.ops.routing import question_of
+
+    settings = _settings(data_dir=data_dir, database_url=database_url, log_level="warning")
+    question = question_of(
+        environment=environment,
+        bin_=first_digits,
+        amount=amount,
+        currency=currency,
+        partner_id=partner,
+        payment_id=payment,
+        capture=capture,
+        initiator=initiator,
+        billing_country=billing_country,
+    )
+    told = _run(explain_(settings, question, _announce))
+    sys.stdout.write(msgspec.json.format(msgspec.json.encode(told)).decode() + "\n")
 
 
 @operators.command

@@ -27,6 +27,7 @@ from shanraq.core.errors import UnavailableError
 from shanraq.core.settings import Settings
 from shanraq.ops.app import Announce, Platform, open_courier, open_platform
 from shanraq.ops.role import Role
+from shanraq.ops.routing import measure_endpoints
 from shanraq.ops.switch import switching
 from shanraq.ops.worker import Worker
 from shanraq.switch import Acceptor
@@ -102,6 +103,7 @@ async def running(
         open_courier(platform) as courier,
     ):
         failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        measure_endpoints(platform.registry, platform.acquiring.gateways.adapters)
         app = build_api(platform, routes=Role.API in roles)
         async with AsyncExitStack() as stack:
             if Role.WORKER in roles:

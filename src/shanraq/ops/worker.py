@@ -32,6 +32,7 @@ _LAST_DELIVERIES_SECONDS: Final = 10.0
 _FAILED_SECONDS: Final = (0.1, 5.0)
 _FORWARD_SECONDS: Final = 0.5
 _REVERSALS_SECONDS: Final = 0.5
+_PROBE_SECONDS: Final = 5.0
 _EXECUTE_SECONDS: Final = 0.5
 _SEND_SECONDS: Final = 0.5
 _MAILBOX_WAIT_SECONDS: Final = 20.0
@@ -79,6 +80,12 @@ class Worker:
             "Age of the oldest operation without an outcome; alert above 900.",
             registry=registry,
         )
+        self._attempts = Gauge(
+            "shanraq_payment_attempts_last_hour",
+            "Attempts at payment systems by their outcome, in the last hour.",
+            ("environment", "adapter", "scheme", "outcome"),
+            registry=registry,
+        )
         self._queued = Gauge(
             "shanraq_card_host_queued", "Messages that must reach a card host.", ("link", "state"), registry=registry
         )
@@ -103,6 +110,7 @@ class Worker:
                 group.create_task(self._until_ended(delivering), name="delivering")
                 group.create_task(self._sequence(), name="sequence")
                 group.create_task(self._every(self._recover_interval_seconds, "recover", self._recover), name="recover")
+                group.create_task(self._every(_PROBE_SECONDS, "probe", self._probe), name="probe")
                 group.create_task(self._every(1.0, "expire", self._expire), name="expire")
                 group.create_task(self._every(_REVERSALS_SECONDS, "reversals", self._take_back), name="reversals")
                 for number in range(_PAYMENT_FILES_AT_ONCE):
@@ -153,6 +161,10 @@ class Worker:
     async def _recover(self) -> int:
         return await payments.recover(self._acquiring)
 
+    async def _probe(self) -> int:
+        await payments.probe(self._acquiring.gateways)
+        return 0
+
     async def _take_back(self) -> int:
         return await carry_out_reversals(self._acquiring)
 
@@ -180,6 +192,7 @@ class Worker:
         async with self._db.begin(SYSTEM) as tx:
             forgotten = await once.forget(tx, tx.now - once.RETENTION)
             forgotten += await credit_transfers.forget(tx)
+            forgotten += await payments.forget(tx)
         for host in self._card_hosts:
             forgotten += await host.forget()
         forgotten += await payment_files.sweep(self._db)
@@ -191,6 +204,9 @@ class Worker:
             self._unstamped.set(await events.unstamped(tx))
         self._unanswered.set(await credit_transfers.oldest_unanswered_seconds(self._db))
         self._unknown.set(await payments.oldest_unknown_seconds(self._db))
+        self._attempts.clear()
+        for environment, adapter, scheme, outcome, count in await payments.recent_outcomes(self._db):
+            self._attempts.labels(environment, adapter, scheme, outcome).set(count)
         for host in self._card_hosts:
             link, backlog = host.link.configuration.name, await host.backlog()
             self._queued.labels(link, "waiting").set(backlog.waiting)
