@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 import asyncpg
 import msgspec
@@ -18,25 +18,36 @@ from shanraq.payments.errors import PaymentBusyError, PaymentMethodNotFoundError
 from shanraq.payments.model import (
     METHOD_PREFIX,
     PREFIX,
+    CardChecks,
+    CredentialUse,
     Failure,
     MethodStatus,
     Operation,
     OperationStatus,
     Payment,
+    PaymentKind,
     PaymentMethod,
     PaymentStatus,
+    RiskAssessment,
 )
 from shanraq.payments.routing import Routing
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class StoredPayment:
-    """A payment with what only we need: its adapter, the gateway's id of the authorisation, the transaction of the hold."""
+    """A payment with what only we need: its adapter, the gateway's id of the authorisation, the transaction of the hold.
+
+    `validity_seconds` is how long an approval may be captured, `release_at` when an authorisation is looked at for release.
+    """
 
     payment: Payment
     adapter: str
     gateway_id: str
     hold_transaction: str | None
+    validity_seconds: int = 0
+    release_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,13 +126,22 @@ def payment_of(row: Row) -> StoredPayment:
             failure=_failure_of(row["failure"]), reference=row["reference"], description=row["description"],
             metadata=row["metadata"], operation=None, version=row["version"], created_at=row["created_at"],
             updated_at=row["updated_at"], routing=_routing_of(row["routing"]),
+            kind=PaymentKind(row["kind"]), amount_incremented=row["amount_incremented"], estimated=row["estimated"],
+            stored_credential=_read(row["stored_credential"], CredentialUse), authentication_id=row["authentication_id"],
+            liability_shift=row["liability_shift"], network_transaction_id=row["network_transaction_id"],
+            approval_code=row["approval_code"], checks=_read(row["checks"], CardChecks),
+            risk=_read(row["risk"], RiskAssessment), expires_at=row["expires_at"],
         ),
-        row["adapter"], row["gateway_id"], row["hold_transaction"],
+        row["adapter"], row["gateway_id"], row["hold_transaction"], row["validity_seconds"], row["release_at"],
     )  # fmt: skip
 
 
-def _failure_of(stored: dict[str, str] | None) -> Failure | None:
-    return msgspec.convert(stored, Failure) if stored is not None else None
+def _failure_of(stored: dict[str, Any] | None) -> Failure | None:
+    return _read(stored, Failure)
+
+
+def _read(stored: dict[str, Any] | None, kind: type[T]) -> T | None:
+    return msgspec.convert(stored, kind) if stored is not None else None
 
 
 def _routing_of(stored: dict[str, Any] | None) -> Routing | None:
@@ -182,11 +202,13 @@ async def insert_payment(tx: Tx, stored: StoredPayment) -> None:
     payment = stored.payment
     await tx.execute(
         """INSERT INTO payment (id, partner_id, environment, adapter, payment_method_id, account_id, amount, currency, status,
-                                hold_transaction, reference, description, metadata, routing, created_at, updated_at)
-           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $15)""",
+                                hold_transaction, reference, description, metadata, routing, created_at, updated_at, kind, estimated,
+                                stored_credential, authentication_id, liability_shift, validity_seconds)
+           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $15, $16, $17, $18, $19, $20, $21)""",
         payment.id, partner_id, environment, stored.adapter, payment.payment_method_id, payment.account_id, payment.amount,
         payment.currency, payment.status, stored.hold_transaction, payment.reference, payment.description,
-        payment.metadata, payment.routing, tx.now,
+        payment.metadata, payment.routing, tx.now, payment.kind, payment.estimated, payment.stored_credential,
+        payment.authentication_id, payment.liability_shift, stored.validity_seconds,
     )  # fmt: skip
 
 
@@ -219,20 +241,31 @@ async def payment_page(tx: Tx, *, account_id: str | None, status: str | None, af
 
 
 async def move_payment(tx: Tx, before: StoredPayment, **changes: Any) -> StoredPayment:
-    """Write changes of a payment whose row is locked; a new status has been checked by the caller's `to`."""
+    """Write changes of a payment whose row is locked; a new status has been checked by the caller's `to`.
+
+    Where nothing is held any more there is nothing to release either.
+    """
     gateway_id = changes.pop("gateway_id", before.gateway_id)
     hold_transaction = changes.pop("hold_transaction", before.hold_transaction)
     old = before.payment
     new = msgspec.structs.replace(old, version=old.version + 1, updated_at=tx.now, **changes)
+    release_at = before.release_at if new.status.holds else None
+    if release_at is None:
+        new = msgspec.structs.replace(new, expires_at=None)
     written = await tx.execute(
         """UPDATE payment SET status = $3, amount_authorized = $4, amount_captured = $5, amount_refunded = $6, failure = $7,
-                              gateway_id = $8, hold_transaction = $9, version = $10, updated_at = $11
+                              gateway_id = $8, hold_transaction = $9, version = $10, updated_at = $11,
+                              amount_incremented = $12, network_transaction_id = $13, approval_code = $14, checks = $15,
+                              risk = $16, expires_at = $17, release_at = $18
             WHERE id = $1 AND version = $2""",
         old.id, old.version, new.status, new.amount_authorized, new.amount_captured, new.amount_refunded, new.failure,
-        gateway_id, hold_transaction, new.version, tx.now,
+        gateway_id, hold_transaction, new.version, tx.now, new.amount_incremented, new.network_transaction_id,
+        new.approval_code, new.checks, new.risk, new.expires_at, release_at,
     )  # fmt: skip
     assert written == 1, "the row is locked"
-    return StoredPayment(new, before.adapter, gateway_id, hold_transaction)
+    return replace(
+        before, payment=new, gateway_id=gateway_id, hold_transaction=hold_transaction, release_at=release_at
+    )
 
 
 async def follow_attempt(tx: Tx, before: StoredPayment, adapter: str) -> StoredPayment:
