@@ -252,6 +252,11 @@ class Payment(msgspec.Struct, frozen=True, kw_only=True):
         return Currency.historic(self.currency)
 
     @property
+    def asked(self) -> Money:
+        """Return the amount that was asked for first."""
+        return Money(self.amount, self.money)
+
+    @property
     def capturable(self) -> Money:
         """Return what is authorised and not captured."""
         return Money(self.amount_authorized - self.amount_captured, self.money)

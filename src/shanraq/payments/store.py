@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import asyncpg
 import msgspec
 
-from shanraq.core.actor import Environment
+from shanraq.core.actor import SYSTEM, Actor, Environment
 from shanraq.core.db import Row, Tx
 from shanraq.core.ids import number_of
 from shanraq.core.money import Currency, Money
@@ -305,6 +305,15 @@ async def operations(tx: Tx, payment_id: str) -> list[StoredOperation]:
     return [operation_of(row) for row in rows]
 
 
+async def succeeded_captures(tx: Tx, payment_id: str) -> int:
+    """Return how many captures of a payment were made."""
+    count: int = await tx.value(
+        "SELECT count(*) FROM payment_operation WHERE payment_id = $1 AND kind = 'capture' AND status = 'succeeded'",
+        payment_id,
+    )
+    return count
+
+
 async def latest_operations(tx: Tx, payment_ids: list[str]) -> dict[str, Operation]:
     """Return the latest operation of each payment."""
     rows = await tx.rows(
@@ -332,14 +341,15 @@ async def move_operation(tx: Tx, before: StoredOperation, status: OperationStatu
     old = before.operation
     next_check_at = changes.pop("next_check_at", None)
     checks = changes.pop("checks", before.checks)
+    review_check_at = changes.pop("review_check_at", None)
     new_status = old.status if old.status is status else old.status.to(status)
     new = msgspec.structs.replace(old, status=new_status, settled_at=None if new_status.open else tx.now, **changes)
     await tx.execute(
         """UPDATE payment_operation SET status = $2, gateway_id = $3, failure = $4, transaction_id = $5, next_check_at = $6,
-                                        checks = $7, settled_at = $8, approval_code = $9
+                                        checks = $7, settled_at = $8, approval_code = $9, review_check_at = $10
             WHERE id = $1""",
         old.id, new.status, new.gateway_id, new.failure, new.transaction_id, next_check_at, checks, new.settled_at,
-        new.approval_code,
+        new.approval_code, review_check_at,
     )  # fmt: skip
     return replace(before, operation=new, next_check_at=next_check_at, checks=checks)
 
@@ -368,12 +378,140 @@ async def take_due(tx: Tx, limit: int, lease: timedelta) -> list[StoredOperation
     return [operation_of(row) for row in rows]
 
 
+async def due_for_release(tx: Tx, limit: int, again_after: timedelta) -> list[tuple[str, Actor]]:
+    """Return authorisations that have run out, with the actor to act for, and put their next look off."""
+    rows = await tx.rows(
+        """UPDATE payment SET release_at = $1::timestamptz + $3::interval
+            WHERE id IN (SELECT id FROM payment WHERE release_at <= $1 ORDER BY release_at LIMIT $2
+                            FOR NO KEY UPDATE SKIP LOCKED)
+            RETURNING id, partner_id, environment,
+                      (SELECT o.book FROM payment_operation o WHERE o.payment_id = payment.id LIMIT 1) AS book""",
+        tx.now, limit, again_after,
+    )  # fmt: skip
+    return [
+        (row["id"], SYSTEM.acting_for(row["partner_id"], Environment(row["environment"]), row["book"])) for row in rows
+    ]
+
+
+async def mark_overdue(tx: Tx, operation_id: str) -> bool:
+    """Write down that an open operation is told as overdue; False if it was before, or has its outcome now."""
+    return bool(
+        await tx.execute(
+            """UPDATE payment_operation SET overdue_at = $2
+                WHERE id = $1 AND overdue_at IS NULL AND status IN ('sending', 'unknown')""",
+            operation_id, tx.now,
+        )
+    )  # fmt: skip
+
+
+async def overdue_count(tx: Tx, before: datetime) -> int:
+    """Return how many operations sent before an instant have no outcome."""
+    count: int = await tx.value(
+        "SELECT count(*) FROM payment_operation WHERE status IN ('sending', 'unknown') AND sent_at < $1", before
+    )
+    return count
+
+
+async def due_reviews(tx: Tx, limit: int, lease: timedelta) -> list[StoredOperation]:
+    """Return operations under review that are due for a look, and keep other workers off them for the lease."""
+    rows = await tx.rows(
+        """UPDATE payment_operation SET review_check_at = $1::timestamptz + $3::interval, checks = checks + 1
+            WHERE id IN (SELECT id FROM payment_operation WHERE review_check_at <= $1 ORDER BY review_check_at LIMIT $2
+                            FOR NO KEY UPDATE SKIP LOCKED)
+            RETURNING *""",
+        tx.now, limit, lease,
+    )  # fmt: skip
+    return [operation_of(row) for row in rows]
+
+
+async def leave_review(tx: Tx, operation_id: str) -> None:
+    """Look no more at the review of a payment that was cancelled meanwhile."""
+    await tx.execute("UPDATE payment_operation SET review_check_at = NULL WHERE id = $1", operation_id)
+
+
+async def insert_notice(
+    tx: Tx,
+    adapter: str,
+    environment: Environment,
+    notice_id: str,
+    kind: str,
+    references: list[str],
+    gateway_ids: list[str],
+) -> bool:
+    """Keep a notification of a gateway; False if it was kept before."""
+    written = await tx.execute(
+        """INSERT INTO gateway_notice (adapter, environment, notice_id, kind, payment_ids, gateway_ids, woken, received_at)
+           VALUES ($1, $2, $3, $4, $5, $6, 0, $7) ON CONFLICT DO NOTHING""",
+        adapter, environment, notice_id, kind, references, gateway_ids, tx.now,
+    )  # fmt: skip
+    return bool(written)
+
+
+async def wake(
+    tx: Tx, adapter: str, environment: Environment, payment_ids: list[str], gateway_ids: list[str]
+) -> int:
+    """Have operations without an outcome, or under review, looked up now; returns how many.
+
+    Not those that are being sent: their request is still waiting for the answer.
+    """
+    unknown = await tx.execute(
+        """UPDATE payment_operation SET next_check_at = $1
+            WHERE payment_id = ANY($2) AND adapter = $3 AND environment = $4 AND status = 'unknown' AND next_check_at > $1""",
+        tx.now, payment_ids, adapter, environment,
+    )  # fmt: skip
+    reviewed = await tx.execute(
+        """UPDATE payment_operation SET review_check_at = $1
+            WHERE (payment_id = ANY($2) OR gateway_id = ANY($5)) AND adapter = $3 AND environment = $4 AND status = 'review'
+              AND review_check_at > $1""",
+        tx.now, payment_ids, adapter, environment, gateway_ids,
+    )  # fmt: skip
+    return unknown + reviewed
+
+
+async def count_woken(tx: Tx, adapter: str, environment: Environment, notice_id: str, woken: int) -> None:
+    """Write down how many operations a notification had looked up."""
+    await tx.execute(
+        "UPDATE gateway_notice SET woken = $4 WHERE adapter = $1 AND environment = $2 AND notice_id = $3",
+        adapter, environment, notice_id, woken,
+    )  # fmt: skip
+
+
+async def look_again(tx: Tx, operation_id: str, at: datetime) -> None:
+    """Put down when an operation under review is looked at again."""
+    await tx.execute(
+        "UPDATE payment_operation SET review_check_at = $2 WHERE id = $1 AND status = 'review'", operation_id, at
+    )
+
+
 async def oldest_open(tx: Tx) -> datetime | None:
     """Return when the oldest operation without an outcome was sent."""
     found: datetime | None = await tx.value(
         "SELECT min(sent_at) FROM payment_operation WHERE status IN ('sending', 'unknown')"
     )
     return found
+
+
+async def insert_verification(tx: Tx, verification: msgspec.Struct, adapter: str, gateway_id: str) -> None:
+    """Write down what the issuer said of a card."""
+    partner_id, environment = tx.actor.scope
+    seen = msgspec.structs.asdict(verification)
+    await tx.execute(
+        """INSERT INTO payment_method_verification (id, partner_id, environment, adapter, payment_method_id, currency, status,
+                                                    checks, failure, gateway_id, network_transaction_id, created_at)
+           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)""",
+        seen["id"], partner_id, environment, adapter, seen["payment_method_id"], seen["currency"], seen["status"],
+        seen["checks"], seen["failure"], gateway_id, seen["network_transaction_id"], tx.now,
+    )  # fmt: skip
+
+
+async def verifications(tx: Tx, method_id: str, limit: int = 100) -> list[dict[str, Any]]:
+    """Return the latest verifications of a card, the newest first."""
+    rows = await tx.rows(
+        """SELECT id, payment_method_id, currency, status, checks, failure, network_transaction_id, created_at
+             FROM payment_method_verification WHERE payment_method_id = $1 ORDER BY id DESC LIMIT $2""",
+        method_id, limit,
+    )  # fmt: skip
+    return [dict(row) for row in rows]
 
 
 async def sealed_numbers(tx: Tx, after: str, limit: int) -> list[tuple[str, bytes]]:

@@ -51,7 +51,6 @@ CREATE TABLE payment_authentication (
     form              jsonb,
     session_sealed    bytea,
     return_url        text        NOT NULL DEFAULT '',
-    device            jsonb,
     transaction_id    text        NOT NULL DEFAULT '',
     result            jsonb,
     value_sealed      bytea,
@@ -61,10 +60,12 @@ CREATE TABLE payment_authentication (
     updated_at        timestamptz NOT NULL,
     CHECK (value_sealed IS NULL OR status = 'authenticated')
 );
+CREATE INDEX payment_authentication_sealed ON payment_authentication (updated_at)
+    WHERE value_sealed IS NOT NULL OR session_sealed IS NOT NULL;
 ALTER TABLE payment_authentication ENABLE ROW LEVEL SECURITY;
 CREATE POLICY own ON payment_authentication USING (visible(partner_id, environment));
 GRANT SELECT, INSERT ON payment_authentication TO shanraq_app;
-GRANT UPDATE (status, form, session_sealed, return_url, device, transaction_id, result, value_sealed, failure, version,
+GRANT UPDATE (status, form, session_sealed, return_url, transaction_id, result, value_sealed, failure, version,
               updated_at) ON payment_authentication TO shanraq_app;
 
 -- Verifications of cards: what the issuer said of a card without money.
