@@ -23,9 +23,10 @@ from shanraq.core.fields import Amount, CurrencyCode, PaymentMethodId
 from shanraq.core.ids import new_id
 from shanraq.core.lifecycle import IllegalMoveError, Lifecycle
 from shanraq.core.money import Currency, Money
-from shanraq.payments import authentication_store, store, vault
-from shanraq.payments.ability import able, first_able
+from shanraq.payments import authentication_store, vault
+from shanraq.payments.ability import first_able
 from shanraq.payments.adapter import (
+    Adapter,
     Authenticate,
     Authenticated,
     Authenticates,
@@ -43,6 +44,7 @@ from shanraq.payments.errors import (
     AuthenticationNotUsableError,
     InvalidReturnUrlError,
     NoUsableAnswerError,
+    OperationNotSupportedError,
 )
 from shanraq.payments.model import PREFIX, BillingDetails, DeviceDetails, Failure, PaymentMethod
 from shanraq.payments.send import Acquiring
@@ -153,14 +155,14 @@ async def start_authentication(
     authentication_id, payment_id = new_id(AUTHENTICATION_PREFIX), new_id(PREFIX)
 
     async def prepare(tx: Tx) -> tuple[str, PaymentMethod, StartAuthentication]:
-        adapter = first_able(gateway, environment, Authenticates, what=_WHAT)
+        adapter = first_able(gateway, environment, _authenticates, _WHAT)
         method, card = await vault.open_card(tx, acquiring.keyring, new.payment_method_id, None)
         return adapter.name, method, StartAuthentication(authentication_id, payment_id, amount, card)
 
     async def ask(
         prepared: tuple[str, PaymentMethod, StartAuthentication],
     ) -> DeviceCollection | NotAuthenticated:
-        adapter = able(gateway.named(environment, prepared[0]), Authenticates, what=_WHAT)
+        adapter = _able(gateway.named(environment, prepared[0]))
         try:
             told = await adapter.start_authentication(prepared[2])
         except Exception:
@@ -243,7 +245,7 @@ async def find_authentication(db: Database, actor: Actor, authentication_id: str
         return _seen(await authentication_store.load(tx, authentication_id))
 
 
-async def use_for(
+async def use_authentication(
     tx: Tx, keyring: Keyring, authentication_id: str | None, method: PaymentMethod, amount: Money
 ) -> Usable | None:
     """Use an authentication up for a payment, in its transaction; None where the payment names none.
@@ -318,7 +320,7 @@ async def _go_on(
 
     async def ask(prepared: tuple[Row, Authenticate]) -> Authentication:
         row, command = prepared
-        adapter = able(acquiring.gateways.named(actor.scope[1], row["adapter"]), Authenticates, what=_WHAT)
+        adapter = _able(acquiring.gateways.named(actor.scope[1], row["adapter"]))
         try:
             if asked is not None:
                 told = await adapter.authenticate(command)
@@ -382,6 +384,16 @@ def _change_of(
             raise NoUsableAnswerError
         case _:
             assert_never(told)
+
+
+def _authenticates(adapter: Adapter) -> bool:
+    return isinstance(adapter, Authenticates)
+
+
+def _able(adapter: Adapter) -> Authenticates:
+    if not isinstance(adapter, Authenticates):
+        raise OperationNotSupportedError(f"this payment system offers no {_WHAT}")
+    return adapter
 
 
 def _check_status(row: Row, before: AuthenticationStatus) -> None:

@@ -6,17 +6,18 @@ import msgspec
 
 from shanraq import accounts, audit, events, transactions
 from shanraq.core import once
-from shanraq.core.actor import Actor
+from shanraq.core.actor import Actor, Environment
 from shanraq.core.db import Tx
 from shanraq.core.ids import new_id
 from shanraq.core.money import Money
 from shanraq.core.secret import SecurityCode
-from shanraq.payments import authenticate, limits, store, vault
+from shanraq.payments import limits, store, vault
 from shanraq.payments.adapter import Authorize, Billing, Device, Initiator, OperationKind
+from shanraq.payments.authenticate import use_authentication
 from shanraq.payments.expiry import validity
-from shanraq.payments.model import PREFIX, NewPayment, Payment, PaymentStatus
+from shanraq.payments.model import PREFIX, Gateways, NewPayment, Payment, PaymentStatus
 from shanraq.payments.route import route
-from shanraq.payments.routing import BIN_DIGITS, Facts
+from shanraq.payments.routing import BIN_DIGITS, Facts, Routing, RoutingCandidate
 from shanraq.payments.send import Acquiring, Prepared, carry_out
 from shanraq.payments.settle import new_operation
 from shanraq.payments.terms import check_use, stored_of
@@ -49,7 +50,7 @@ async def authorize(
         method, card = await vault.open_card(tx, acquiring.keyring, new.payment_method_id, security_code)
         await limits.check(tx, method, amount)
         stored_credential = await stored_of(tx, use, method) if use is not None else None
-        usable = await authenticate.use_for(tx, acquiring.keyring, new.authentication_id, method, amount)
+        usable = await use_authentication(tx, acquiring.keyring, new.authentication_id, method, amount)
         found = await accounts.load_accounts(tx, [new.account_id])
         account = found.get(new.account_id)
         if account is None or account.kind is accounts.AccountKind.SYSTEM:
@@ -164,3 +165,10 @@ async def authorize(
         )
 
     return await carry_out(acquiring, actor, request, prepare)
+
+
+def bound_to(routing: Routing, gateways: Gateways, environment: Environment, adapter: str) -> Routing:
+    """Return a routing to the payment system that authenticated the cardholder, and to no other. Raises NoAdapterError."""
+    gateways.named(environment, adapter)
+    candidate = RoutingCandidate(adapter=adapter, why="authenticated the cardholder")
+    return msgspec.structs.replace(routing, candidates=[candidate], passed_over=[])

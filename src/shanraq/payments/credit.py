@@ -12,7 +12,7 @@ from shanraq.core.ids import new_id
 from shanraq.core.money import Money
 from shanraq.payments import store, vault
 from shanraq.payments.ability import first_able
-from shanraq.payments.adapter import Billing, Credit, Credits, OperationKind
+from shanraq.payments.adapter import Adapter, Billing, Credit, Credits, OperationKind
 from shanraq.payments.model import PREFIX, NewCredit, Payment, PaymentKind, PaymentStatus
 from shanraq.payments.refund import unpayable
 from shanraq.payments.send import Acquiring, Prepared, carry_out
@@ -34,7 +34,7 @@ async def credit(acquiring: Acquiring, actor: Actor, key: str | None, new: NewCr
     request = once.Request.of(OPERATION, key, new)
 
     async def prepare(tx: Tx) -> Prepared | Payment:
-        adapter = first_able(acquiring.gateways, actor.scope[1], Credits, what="credits")
+        adapter = first_able(acquiring.gateways, actor.scope[1], _credits, "credits to cards")
         method, card = await vault.open_card(tx, acquiring.keyring, new.payment_method_id, None)
         account = (await accounts.load_accounts(tx, [new.account_id])).get(new.account_id)
         if account is None or account.kind is accounts.AccountKind.SYSTEM:
@@ -127,3 +127,7 @@ async def credit(acquiring: Acquiring, actor: Actor, key: str | None, new: NewCr
         )
 
     return await carry_out(acquiring, actor, request, prepare)
+
+
+def _credits(adapter: Adapter) -> bool:
+    return isinstance(adapter, Credits)

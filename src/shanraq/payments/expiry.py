@@ -98,5 +98,3 @@ async def _order(tx: Tx, payment_id: str) -> None:
     await store.insert_operation(tx, operation)
     audit.record(tx, "payment.expired", payment_id, {"operation": operation.operation.id, "amount": left.minor})
     events.emit(tx, events.Event("payment.expired", f"payment/{payment_id}", payment))
-
-

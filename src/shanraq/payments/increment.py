@@ -7,9 +7,8 @@ from shanraq.core.actor import Actor
 from shanraq.core.db import Tx
 from shanraq.core.money import Money
 from shanraq.payments import store
-from shanraq.payments.ability import able
 from shanraq.payments.adapter import Increment, Increments, OperationKind
-from shanraq.payments.errors import NotIncrementableError
+from shanraq.payments.errors import NotIncrementableError, OperationNotSupportedError
 from shanraq.payments.model import Payment, PaymentStatus
 from shanraq.payments.send import Acquiring, Prepared, carry_out
 from shanraq.payments.settle import new_operation
@@ -37,7 +36,8 @@ async def increment(
             raise NotIncrementableError(field="payment_id")
         amount = Money.positive(amount_minor, payment.currency)
         total = Money.positive(payment.amount_authorized + amount_minor, payment.currency)
-        able(acquiring.gateways.named(actor.scope[1], stored.adapter), Increments, what="increments")
+        if not isinstance(acquiring.gateways.named(actor.scope[1], stored.adapter), Increments):
+            raise OperationNotSupportedError("this payment system offers no increments", field="payment_id")
         operation = new_operation(
             tx,
             stored,

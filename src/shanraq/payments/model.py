@@ -211,9 +211,9 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
 class Payment(msgspec.Struct, frozen=True, kw_only=True):
     """A payment as the partner sees it; amounts are in minor units. `operation` is the latest one, or the one asked for.
 
-    `routing` tells why which payment system was asked. `amount_incremented` was added to the authorisation after `amount` was
-    asked for. `expires_at` is when what is authorised and not captured will be released. `liability_shift` tells that the issuer
-    bears fraud, as the cardholder was authenticated. A credit has no authorised, captured or refunded amount.
+    `routing` tells why which payment system was asked. `amount_incremented` was added to the authorisation after `amount`
+    was asked for. `expires_at` is when what is authorised and not captured will be released. `liability_shift` tells that
+    the issuer bears fraud, as the cardholder was authenticated. A credit has no authorised, captured or refunded amount.
     """
 
     id: str
@@ -280,7 +280,7 @@ class NewPayment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """What a partner asks for: authorise `amount` minor units of a card for an account; `capture` takes it at once.
 
     `partial` takes less where the issuer offers it; `estimated` is a pre-authorisation, which may be incremented;
-    `authentication_id` names an authentication of the cardholder, which this payment uses up. `card_present` is set by terminals.
+    `authentication_id` names an authentication of the cardholder, which this payment uses up. Terminals set `card_present`.
     """
 
     payment_method_id: PaymentMethodId

@@ -156,9 +156,7 @@ async def _conclude(tx: Tx, operation: StoredOperation, finding: Finding) -> Pay
 
 
 def _under_review(operation: StoredOperation) -> bool:
-    return (
-        operation.operation.kind is OperationKind.AUTHORIZE and operation.operation.status is OperationStatus.REVIEW
-    )
+    return operation.operation.kind is OperationKind.AUTHORIZE and operation.operation.status is OperationStatus.REVIEW
 
 
 def _reviewed(operation: StoredOperation) -> Reviewed:

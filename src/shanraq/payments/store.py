@@ -202,8 +202,8 @@ async def insert_payment(tx: Tx, stored: StoredPayment) -> None:
     payment = stored.payment
     await tx.execute(
         """INSERT INTO payment (id, partner_id, environment, adapter, payment_method_id, account_id, amount, currency, status,
-                                hold_transaction, reference, description, metadata, routing, created_at, updated_at, kind, estimated,
-                                stored_credential, authentication_id, liability_shift, validity_seconds)
+                                hold_transaction, reference, description, metadata, routing, created_at, updated_at, kind,
+                                estimated, stored_credential, authentication_id, liability_shift, validity_seconds)
            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $15, $16, $17, $18, $19, $20, $21)""",
         payment.id, partner_id, environment, stored.adapter, payment.payment_method_id, payment.account_id, payment.amount,
         payment.currency, payment.status, stored.hold_transaction, payment.reference, payment.description,
@@ -263,9 +263,7 @@ async def move_payment(tx: Tx, before: StoredPayment, **changes: Any) -> StoredP
         new.approval_code, new.checks, new.risk, new.expires_at, release_at,
     )  # fmt: skip
     assert written == 1, "the row is locked"
-    return replace(
-        before, payment=new, gateway_id=gateway_id, hold_transaction=hold_transaction, release_at=release_at
-    )
+    return replace(before, payment=new, gateway_id=gateway_id, hold_transaction=hold_transaction, release_at=release_at)
 
 
 async def follow_attempt(tx: Tx, before: StoredPayment, adapter: str) -> StoredPayment:
@@ -447,9 +445,7 @@ async def insert_notice(
     return bool(written)
 
 
-async def wake(
-    tx: Tx, adapter: str, environment: Environment, payment_ids: list[str], gateway_ids: list[str]
-) -> int:
+async def wake(tx: Tx, adapter: str, environment: Environment, payment_ids: list[str], gateway_ids: list[str]) -> int:
     """Have operations without an outcome, or under review, looked up now; returns how many.
 
     Not those that are being sent: their request is still waiting for the answer.

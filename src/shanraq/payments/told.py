@@ -56,7 +56,9 @@ def keep_told(tx: Tx, payment: StoredPayment, operation: StoredOperation, outcom
             )
         case Declined():
             seen = msgspec.structs.replace(
-                payment.payment, checks=checks_of(outcome.checks), risk=_assessment(outcome.risk) or payment.payment.risk
+                payment.payment,
+                checks=checks_of(outcome.checks),
+                risk=_assessment(outcome.risk) or payment.payment.risk,
             )
         case InReview():
             seen = msgspec.structs.replace(payment.payment, risk=_assessment(outcome.risk))
@@ -64,7 +66,11 @@ def keep_told(tx: Tx, payment: StoredPayment, operation: StoredOperation, outcom
             return payment
     _tell_of_fraud(tx, payment, outcome)
     release_at = payment.release_at
-    if payment.validity_seconds and not isinstance(outcome, Declined) and not (operation.sale and isinstance(outcome, Approved)):
+    if (
+        payment.validity_seconds
+        and not isinstance(outcome, Declined)
+        and not (operation.sale and isinstance(outcome, Approved))
+    ):
         # From the first answer that holds money on: a decision after a review does not make an authorisation younger.
         release_at = release_at or tx.now + timedelta(seconds=payment.validity_seconds)
         seen = msgspec.structs.replace(seen, expires_at=seen.expires_at or release_at)

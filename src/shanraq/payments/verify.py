@@ -95,7 +95,7 @@ async def verify(
     request = once.Request.of(OPERATION, key, new, method_id)
 
     async def prepare(tx: Tx) -> tuple[Adapter, Verify]:
-        adapter = first_able(acquiring.gateways, actor.scope[1], Verifies, what="verification of cards")
+        adapter = first_able(acquiring.gateways, actor.scope[1], _verifies, "verification of cards")
         method, card = await vault.open_card(tx, acquiring.keyring, method_id, security_code)
         stored = await stored_of(tx, new.stored_credential, method) if new.stored_credential is not None else None
         return adapter, Verify(
@@ -124,6 +124,10 @@ async def verify(
         return verification
 
     return await ask_once(acquiring.db, actor, request, Verification, prepare, ask, write)
+
+
+def _verifies(adapter: Adapter) -> bool:
+    return isinstance(adapter, Verifies)
 
 
 async def list_verifications(db: Database, actor: Actor, method_id: str) -> list[Verification]:
