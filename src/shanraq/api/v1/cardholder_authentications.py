@@ -48,7 +48,7 @@ class AuthenticateRequest(Body, frozen=True):
 
 @post(
     "/v1/authentications",
-    operation_id="start_authentication",
+    operation_id="start_cardholder_authentication",
     tags=_TAGS,
     opt={"scope": "payments:write"},
     responses=problems(404, 503),
@@ -87,7 +87,7 @@ async def authenticate_cardholder(
 
 @post(
     "/v1/authentications/{authentication_id:str}/complete",
-    operation_id="complete_authentication",
+    operation_id="complete_cardholder_authentication",
     tags=_TAGS,
     opt={"scope": "payments:write"},
     status_code=200,
@@ -106,7 +106,7 @@ async def complete_authentication(
 
 @get(
     "/v1/authentications/{authentication_id:str}",
-    operation_id="get_authentication",
+    operation_id="get_cardholder_authentication",
     tags=_TAGS,
     opt={"scope": "payments:read"},
 )
