@@ -52,7 +52,7 @@ class Desk:
 
     async def notify(self, body: bytes, secret: str = NOTICE_SECRET, where: str = "fake/sandbox") -> httpx.Response:
         headers = {"X-Secret": secret, "X-Notice-Id": "n-1", "Content-Type": "application/json"}
-        return await self.http.post(f"/gateway-notifications/{where}", content=body, headers=headers, auth=None)
+        return await self.http.post(f"/gateway-notifications/{where}", content=body, headers=headers)
 
 
 @pytest.fixture

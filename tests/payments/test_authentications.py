@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -10,10 +11,12 @@ from msgspec import json
 
 from shanraq import payments
 from shanraq.core.actor import SYSTEM, Environment
+from shanraq.core.crypto import Keyring, new_key_id
 from shanraq.core.errors import ShanraqError
 from shanraq.core.ids import InvalidIdError
 from shanraq.core.lifecycle import IllegalMoveError
 from shanraq.core.money import InvalidAmountError
+from shanraq.core.reseal import reseal
 from shanraq.core.secret import Pan
 from shanraq.payments.adapter import (
     Advice,
@@ -234,3 +237,29 @@ async def test_what_nobody_used_is_destroyed_in_time(able: AbleShop) -> None:
     assert destroyed == 1
     with pytest.raises(payments.AuthenticationNotUsableError):
         await able.pay(authentication_id=done.id)
+
+
+async def test_what_is_sealed_follows_the_master_key(able: AbleShop) -> None:
+    old = {new_key_id(): b"o" * 32}
+    both = {new_key_id(): b"n" * 32, **old}
+    shop = replace(able, acquiring=replace(able.acquiring, keyring=Keyring(old)))
+    card = await payments.tokenize(
+        able.bank.db, Keyring(old), able.bank.actor, Pan("5555555555554444"),
+        payments.NewCard(expiry_month=1, expiry_year=2032),
+    )  # fmt: skip
+    shop = replace(shop, card=card.value)
+    done, begun = await authenticated(shop), await start(shop, key="begun")
+    changed = {
+        sealed.column: await reseal(able.bank.db, Keyring(both), SYSTEM, sealed)
+        for sealed in payments.SEALED
+        if sealed.table == "payment_authentication"
+    }
+    cards, *_ = payments.SEALED
+    await payments.delete_payment_method(able.bank.db, able.bank.actor, able.card.id)
+    await reseal(able.bank.db, Keyring(both), SYSTEM, cards)
+    newest = Keyring({name: key for name, key in both.items() if name not in old})
+    renewed = replace(shop, acquiring=replace(shop.acquiring, keyring=newest))
+
+    assert changed == {"session_sealed": 1, "value_sealed": 1}
+    assert (await ask(renewed, begun.id, "renewed")).status == "authenticated"
+    assert (await renewed.pay(authentication_id=done.id)).liability_shift

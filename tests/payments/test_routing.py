@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -16,7 +15,7 @@ from shanraq import partners, payments
 from shanraq.core.actor import SYSTEM, Actor, ActorKind, Environment, MissingScopeError
 from shanraq.core.money import Money
 from shanraq.payments import routing_store
-from shanraq.payments.adapter import Adapter, Initiator
+from shanraq.payments.adapter import Initiator
 from shanraq.payments.errors import NoAdapterError
 from shanraq.payments.routing import (
     Conditions,
@@ -50,8 +49,8 @@ FACTS = Facts(
 NOTHING = Figures({}, {})
 
 
-def there(*names: str) -> Mapping[str, Adapter]:
-    return {name: Gateway(name) for name in names}
+def there(*names: str) -> dict[str, bool]:
+    return dict.fromkeys(names, True)
 
 
 def action(*names: str, way: Way = Way.ORDER, **more: Any) -> RoutingAction:
@@ -117,8 +116,7 @@ def test_without_a_rule_the_installations_own_order_decides() -> None:
 
 
 def test_what_cannot_be_asked_is_passed_over_with_the_reason() -> None:
-    shut = Gateway("b", available=False)
-    routed = decide(FACTS, rule(1, None, "gone", "b", "a"), {"b": shut, **there("a")}, ("a",), NOTHING)
+    routed = decide(FACTS, rule(1, None, "gone", "b", "a"), {"b": False, "a": True}, ("a",), NOTHING)
 
     assert [candidate.adapter for candidate in routed.candidates] == ["a"]
     assert {candidate.adapter: candidate.why for candidate in routed.passed_over} == {
@@ -128,8 +126,7 @@ def test_what_cannot_be_asked_is_passed_over_with_the_reason() -> None:
 
 
 def test_with_every_circuit_open_the_first_is_asked_all_the_same() -> None:
-    shut = {name: Gateway(name, available=False) for name in "ab"}
-    routed = decide(FACTS, rule(1, None, "b", "a"), shut, ("a",), NOTHING)
+    routed = decide(FACTS, rule(1, None, "b", "a"), {"a": False, "b": False}, ("a",), NOTHING)
 
     assert [candidate.adapter for candidate in routed.candidates] == ["b", "a"]
 
@@ -285,7 +282,7 @@ async def test_a_partner_may_neither_read_nor_change_rules(shop: Shop) -> None:
         payments.create_routing_rule(db, actor, new("fake")),
         payments.list_routing_rules(db, actor),
         payments.replace_routing_costs(db, actor, []),
-        payments.explain_routing(db, actor, shop.acquiring.gateways, FACTS),
+        payments.explain_routing(db, actor, FACTS, there("fake"), ("fake",)),
     ):
         with pytest.raises(MissingScopeError):
             await attempt
@@ -361,7 +358,9 @@ async def test_success_rates_come_from_our_own_outcomes_of_the_scheme(shop: Shop
 async def test_explaining_makes_no_payment(shop: Shop) -> None:
     a, b = Gateway("a"), Gateway("b")
     shop = shop.at(a, b, order=("b", "a"))
-    explained = await payments.explain_routing(shop.bank.db, OPERATOR, shop.acquiring.gateways, FACTS)
+    gateways = shop.acquiring.gateways
+    standing, own_order = gateways.there(Environment.SANDBOX), gateways.order_of(Environment.SANDBOX)
+    explained = await payments.explain_routing(shop.bank.db, OPERATOR, FACTS, standing, own_order)
 
     assert [candidate.adapter for candidate in explained.candidates] == ["b", "a"]
     assert a.seen == b.seen == []

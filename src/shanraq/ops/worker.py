@@ -32,6 +32,7 @@ _LAST_DELIVERIES_SECONDS: Final = 10.0
 _FAILED_SECONDS: Final = (0.1, 5.0)
 _FORWARD_SECONDS: Final = 0.5
 _REVERSALS_SECONDS: Final = 0.5
+_PROBE_SECONDS: Final = 5.0
 _EXECUTE_SECONDS: Final = 0.5
 _SEND_SECONDS: Final = 0.5
 _MAILBOX_WAIT_SECONDS: Final = 20.0
@@ -61,6 +62,7 @@ class Worker:
         interbank: credit_transfers.Interbank | None = None,
         recover_interval_seconds: float = 5.0,
         produce_reports: Callable[[], Awaitable[int]] | None = None,
+        card_retention: payments.CardRetention | None = None,
     ) -> None:
         self._db = db
         self._card_hosts = card_hosts
@@ -69,6 +71,7 @@ class Worker:
         self._courier = courier
         self._recover_interval_seconds = recover_interval_seconds
         self._produce_reports = produce_reports
+        self._card_retention = card_retention or payments.CardRetention()
         self._enqueued = asyncio.Event()
         self._stop = asyncio.Event()
         self._events = Counter("shanraq_events_sequenced", "Events numbered by this process.", registry=registry)
@@ -82,6 +85,12 @@ class Worker:
         self._overdue = Gauge(
             "shanraq_payments_overdue",
             "Operations without an outcome for more than 15 minutes; alert above 0.",
+            registry=registry,
+        )
+        self._attempts = Gauge(
+            "shanraq_payment_attempts_last_hour",
+            "Attempts at payment systems by their outcome, in the last hour.",
+            ("environment", "adapter", "scheme", "outcome"),
             registry=registry,
         )
         self._queued = Gauge(
@@ -108,6 +117,7 @@ class Worker:
                 group.create_task(self._until_ended(delivering), name="delivering")
                 group.create_task(self._sequence(), name="sequence")
                 group.create_task(self._every(self._recover_interval_seconds, "recover", self._recover), name="recover")
+                group.create_task(self._every(_PROBE_SECONDS, "probe", self._probe), name="probe")
                 group.create_task(self._every(1.0, "expire", self._expire), name="expire")
                 group.create_task(self._every(_REVIEWS_SECONDS, "reviews", self._look_at_reviews), name="reviews")
                 group.create_task(
@@ -169,6 +179,10 @@ class Worker:
     async def _expire_authorizations(self) -> int:
         return await payments.expire_authorizations(self._db)
 
+    async def _probe(self) -> int:
+        await payments.probe(self._acquiring.gateways)
+        return 0
+
     async def _take_back(self) -> int:
         return await carry_out_reversals(self._acquiring)
 
@@ -197,9 +211,11 @@ class Worker:
             forgotten = await once.forget(tx, tx.now - once.RETENTION)
             forgotten += await credit_transfers.forget(tx)
             forgotten += await payments.forget_authentications(tx)
+            forgotten += await payments.forget(tx)
         for host in self._card_hosts:
             forgotten += await host.forget()
         forgotten += await payment_files.sweep(self._db)
+        forgotten += await payments.purge_cards(self._db, self._card_retention)
         return forgotten + await partners.prune_nonces(self._db)
 
     async def _observe(self) -> int:
@@ -208,6 +224,9 @@ class Worker:
         self._unanswered.set(await credit_transfers.oldest_unanswered_seconds(self._db))
         self._overdue.set(await payments.overdue_operations(self._db))
         self._unknown.set(await payments.oldest_unknown_seconds(self._db))
+        self._attempts.clear()
+        for environment, adapter, scheme, outcome, count in await payments.recent_outcomes(self._db):
+            self._attempts.labels(environment, adapter, scheme, outcome).set(count)
         for host in self._card_hosts:
             link, backlog = host.link.configuration.name, await host.backlog()
             self._queued.labels(link, "waiting").set(backlog.waiting)

@@ -1,5 +1,6 @@
 """Payments: money from a payment system to an account, through an adapter; the card vault."""
 
+from shanraq.payments.adapter import Initiator
 from shanraq.payments.authenticate import (
     AuthenticationRequest,
     AuthenticationStatus,
@@ -13,6 +14,7 @@ from shanraq.payments.authenticate import (
     start_authentication,
 )
 from shanraq.payments.authorize import authorize
+from shanraq.payments.brands import scheme_of
 from shanraq.payments.capture import capture
 from shanraq.payments.credit import credit
 from shanraq.payments.errors import (
@@ -68,14 +70,18 @@ from shanraq.payments.model import (
 from shanraq.payments.notices import take_notice
 from shanraq.payments.recover import oldest_unknown_seconds, overdue_operations, recover
 from shanraq.payments.refund import refund
+from shanraq.payments.retention import CardRetention, purge_cards
 from shanraq.payments.review import ReviewDecision, ReviewRequest, decide_review, look_at_reviews
 from shanraq.payments.route import (
     create_routing_rule,
     delete_routing_rule,
     explain_routing,
     find_routing_rule,
+    forget,
     list_routing_costs,
     list_routing_rules,
+    probe,
+    recent_outcomes,
     replace_routing_costs,
     replace_routing_rule,
     routing_rule_versions,
@@ -95,12 +101,13 @@ from shanraq.payments.routing import (
     RoutingTarget,
     Way,
 )
+from shanraq.payments.sealed import SEALED
 from shanraq.payments.send import Acquiring
+from shanraq.payments.texts import CardDataInTextError
 from shanraq.payments.vault import (
     delete_payment_method,
     find_payment_method,
     list_payment_methods,
-    reseal,
     tokenize,
 )
 from shanraq.payments.verify import NewVerification, Verification, VerificationStatus, list_verifications, verify
@@ -108,6 +115,7 @@ from shanraq.payments.void import void
 
 __all__ = [
     "BIN_DIGITS",
+    "SEALED",
     "Acquiring",
     "AmountNotCapturableError",
     "AmountNotRefundableError",
@@ -118,7 +126,9 @@ __all__ = [
     "BillingDetails",
     "BrowserForm",
     "CardChecks",
+    "CardDataInTextError",
     "CardExpiredError",
+    "CardRetention",
     "CardholderAuthentication",
     "Conditions",
     "CredentialUse",
@@ -129,6 +139,7 @@ __all__ = [
     "ForestalledError",
     "FraudReport",
     "Gateways",
+    "Initiator",
     "InvalidExpiryError",
     "InvalidReturnUrlError",
     "InvalidRoutingRuleError",
@@ -189,6 +200,7 @@ __all__ = [
     "find_payment_method",
     "find_routing_rule",
     "forestall",
+    "forget",
     "forget_authentications",
     "increment",
     "list_operations",
@@ -200,12 +212,15 @@ __all__ = [
     "look_at_reviews",
     "oldest_unknown_seconds",
     "overdue_operations",
+    "probe",
+    "purge_cards",
+    "recent_outcomes",
     "recover",
     "refund",
     "replace_routing_costs",
     "replace_routing_rule",
-    "reseal",
     "routing_rule_versions",
+    "scheme_of",
     "start_authentication",
     "take_notice",
     "tokenize",

@@ -16,6 +16,7 @@ from shanraq.core.actor import Actor
 from shanraq.core.db import Database, Tx
 from shanraq.core.errors import ShanraqError
 from shanraq.core.once import Given
+from shanraq.payments.texts import KEY_FIELD, refuse_card_numbers
 
 Prepared = TypeVar("Prepared")
 Told = TypeVar("Told")
@@ -33,8 +34,10 @@ async def ask_once(
 ) -> Given[Value]:
     """Check and read what is needed (`prepare`), ask outside any transaction, and `write` what was told, with the answer.
 
-    Raises what they raise and the errors of core.once.
+    Raises what they raise, CardDataInTextError, and the errors of core.once.
     """
+
+    refuse_card_numbers(**{KEY_FIELD: request.key})
 
     async def first(tx: Tx) -> Prepared | Given[Value]:
         (stored,) = await once.lookup(tx, [request])

@@ -23,6 +23,7 @@ from shanraq.core.fields import Amount, CurrencyCode, PaymentMethodId
 from shanraq.core.ids import new_id
 from shanraq.core.lifecycle import IllegalMoveError, Lifecycle
 from shanraq.core.money import Currency, Money
+from shanraq.core.reseal import Sealed
 from shanraq.payments import authentication_store, vault
 from shanraq.payments.ability import first_able
 from shanraq.payments.adapter import (
@@ -440,3 +441,8 @@ def _seen(row: Row) -> CardholderAuthentication:
 
 def _context(authentication_id: str) -> str:
     return f"payment_authentication/{authentication_id}"
+
+
+SEALED: Final = tuple(
+    Sealed("payment_authentication", ("id",), column, _context) for column in ("session_sealed", "value_sealed")
+)

@@ -21,6 +21,7 @@ from shanraq.payments.routing import BIN_DIGITS, Facts, Routing, RoutingCandidat
 from shanraq.payments.send import Acquiring, Prepared, carry_out
 from shanraq.payments.settle import new_operation
 from shanraq.payments.terms import check_use, stored_of
+from shanraq.payments.texts import refuse_card_numbers
 
 OPERATION = "payments.authorize"
 
@@ -34,13 +35,15 @@ async def authorize(
     the gateway and nowhere else, not even into the fingerprint of the request. Raises PaymentMethodNotFoundError,
     CardExpiredError, AccountNotFoundError, AccountNotActiveError, CurrencyMismatchError, InvalidAmountError,
     InvalidStoredCredentialError, PreviousPaymentUnusableError, AuthenticationNotFoundError, AuthenticationNotUsableError,
-    RetryLimitReachedError, NoAdapterError, and the errors of core.once.
+    RetryLimitReachedError, NoAdapterError, CardDataInTextError, and the errors of core.once.
     """
     actor.require("payments:write")
     amount = Money.positive(new.amount, new.currency)
+    refuse_card_numbers(reference=new.reference, description=new.description, metadata=new.metadata)
     request = once.Request.of(OPERATION, key, new)
     use = new.stored_credential
     if use is not None:
+        refuse_card_numbers(**{"stored_credential.agreement_id": use.agreement_id})
         check_use(use)
     initiator = use.initiator if use is not None else Initiator.CUSTOMER
 

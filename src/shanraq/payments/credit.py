@@ -17,6 +17,7 @@ from shanraq.payments.model import PREFIX, NewCredit, Payment, PaymentKind, Paym
 from shanraq.payments.refund import unpayable
 from shanraq.payments.send import Acquiring, Prepared, carry_out
 from shanraq.payments.settle import new_operation
+from shanraq.payments.texts import refuse_card_numbers
 
 OPERATION = "payments.credit"
 
@@ -27,10 +28,11 @@ async def credit(acquiring: Acquiring, actor: Actor, key: str | None, new: NewCr
     The money is held on the account before the gateway is asked: what the account cannot pay is never sent, and what has no
     outcome (`paying`) stays held until recovery has found out. Raises PaymentMethodNotFoundError, CardExpiredError,
     AccountNotFoundError, AccountNotActiveError, CurrencyMismatchError, InvalidAmountError, OperationNotSupportedError,
-    NoAdapterError, and the errors of core.once.
+    NoAdapterError, CardDataInTextError, and the errors of core.once.
     """
     actor.require("payments:write")
     amount = Money.positive(new.amount, new.currency)
+    refuse_card_numbers(reference=new.reference, description=new.description, metadata=new.metadata)
     request = once.Request.of(OPERATION, key, new)
 
     async def prepare(tx: Tx) -> Prepared | Payment:

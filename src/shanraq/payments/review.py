@@ -34,6 +34,7 @@ from shanraq.payments.model import OperationStatus, Payment, PaymentStatus
 from shanraq.payments.send import Acquiring
 from shanraq.payments.settle import conclude_review
 from shanraq.payments.store import StoredOperation
+from shanraq.payments.texts import refuse_card_numbers
 
 log = structlog.get_logger(__name__)
 
@@ -63,10 +64,11 @@ async def decide_review(
     """Accept or reject a payment under review, at the gateway; a rejected one is failed and released at the issuer.
 
     Still `review` in the answer means that the gateway has not told what came of it: the platform looks until it does. Raises
-    PaymentNotFoundError, IllegalMoveError, PaymentBusyError, DecideAtGatewayError, ReviewNotTakenError, NoAdapterError, and
-    the errors of core.once.
+    PaymentNotFoundError, IllegalMoveError, PaymentBusyError, DecideAtGatewayError, ReviewNotTakenError, NoAdapterError,
+    CardDataInTextError, and the errors of core.once.
     """
     actor.require("payments:write")
+    refuse_card_numbers(note=asked.note)
     request = once.Request.of(OPERATION, key, asked, payment_id)
 
     async def prepare(tx: Tx) -> StoredOperation:

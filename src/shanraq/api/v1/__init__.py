@@ -16,6 +16,7 @@ from shanraq.api.v1 import (
     payment_methods,
     payments,
     recalls,
+    routing,
     transactions,
     webhook_endpoints,
 )
@@ -32,6 +33,7 @@ ROUTES = [
     *payments.ROUTES,
     *cardholder_authentications.ROUTES,
     *gateway_notifications.ROUTES,
+    *routing.ROUTES,
     *p2p_transfers.ROUTES,
     *recalls.ROUTES,
     *payment_files.ROUTES,
