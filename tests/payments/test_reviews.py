@@ -153,12 +153,15 @@ async def test_two_decisions_and_a_look_at_once_settle_once(able: AbleShop) -> N
     able.later(61)
     able.gateway.decisions.extend([Approved("gw-r", Money.of(1000, "KZT"))] * 3)
 
-    await asyncio.gather(
+    answers = await asyncio.gather(
         decide(able, payment.id, payments.ReviewDecision.ACCEPT, "one"),
         decide(able, payment.id, payments.ReviewDecision.ACCEPT, "two"),
         payments.look_at_reviews(able.acquiring),
+        return_exceptions=True,
     )
 
+    # Who comes when it is decided is told so.
+    assert not [one for one in answers if isinstance(one, BaseException) and not isinstance(one, IllegalMoveError)]
     assert (await able.bank.events()).count("payment.authorized") == 1
     assert await able.balance() == (0, 0, 1000)
     assert await able.bank.verified()
