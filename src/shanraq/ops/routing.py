@@ -29,7 +29,6 @@ async def explain(settings: Settings, question: payments.Facts, announce: Announ
     """Tell how a payment would be routed by the rules in the database and the payment systems in the settings.
 
     Circuit breakers are those of a running server: here every system that is set up counts as one that answers.
-    Raises NoAdapterError.
     """
     names = gateway_names(settings, question.environment)
     there = dict.fromkeys(names, True)

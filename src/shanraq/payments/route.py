@@ -15,6 +15,7 @@ from shanraq.core.db import Database, Tx
 from shanraq.core.ids import new_id
 from shanraq.payments import limits, routing_store
 from shanraq.payments.adapter import Adapter, Guarded
+from shanraq.payments.errors import NoAdapterError
 from shanraq.payments.model import Gateways
 from shanraq.payments.routing import (
     RULE_PREFIX,
@@ -39,7 +40,10 @@ _COSTS_SUBJECT: Final = "routing_costs"
 
 async def route(tx: Tx, gateways: Gateways, facts: Facts) -> Routing:
     """Decide which payment system takes a payment, and which come after it. Raises NoAdapterError."""
-    return await _route(tx, facts, gateways.there(facts.environment), gateways.order_of(facts.environment))
+    routing = await _route(tx, facts, gateways.there(facts.environment), gateways.order_of(facts.environment))
+    if not routing.candidates:
+        raise NoAdapterError
+    return routing
 
 
 async def explain_routing(
@@ -47,7 +51,7 @@ async def explain_routing(
 ) -> Routing:
     """Tell how a payment would be routed now, without making one.
 
-    `there` and `order` are those of `Gateways`. Raises NoAdapterError.
+    `there` and `order` are those of `Gateways`. Without candidates a payment would be refused: nothing is set up.
     """
     actor.require(partners.READ_ROUTES)
     async with db.begin(actor) as tx:

@@ -22,7 +22,6 @@ from shanraq.core.errors import ConflictError, InvalidInputError, NotFoundError
 from shanraq.core.fields import CurrencyCode
 from shanraq.core.money import Money
 from shanraq.payments.adapter import Initiator
-from shanraq.payments.errors import NoAdapterError
 
 RULE_PREFIX: Final = "rrl"
 BIN_DIGITS: Final = 11
@@ -241,7 +240,7 @@ def decide(
     order: Sequence[str],
     figures: Figures,
 ) -> Routing:
-    """Put the payment systems in order. Raises NoAdapterError.
+    """Put the payment systems in order; without candidates where there is none.
 
     `there` tells of each system of the environment whether it would be asked; `order` is the installation's own, for what no
     rule decides. Those whose circuit breakers are open are passed over, unless all are: then the first says by its answer
@@ -264,8 +263,6 @@ def decide(
             shut.append(candidate)
     if not candidates:
         candidates, shut = shut, []
-    if not candidates:
-        raise NoAdapterError
     passed_over += [
         msgspec.structs.replace(candidate, why="does not answer: its circuit is open") for candidate in shut
     ]

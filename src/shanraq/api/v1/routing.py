@@ -147,11 +147,13 @@ async def replace_routing_costs(data: JSONBody[RoutingCosts], actor: CurrentActo
     operation_id="explain_routing",
     tags=_TAGS,
     opt=_READ,
-    responses=problems(503),
     status_code=200,
 )
 async def explain_routing(data: JSONBody[RoutingQuestion], actor: CurrentActor, services: Services) -> payments.Routing:
-    """Tell how a payment would be routed now, and why, without making one."""
+    """Tell how a payment would be routed now, and why, without making one.
+
+    Without candidates it would be refused: no payment system is set up for the environment.
+    """
     gateways = services.acquiring.gateways
     facts = payments.Facts(
         payment_id=data.payment_id or new_id("pay"),
