@@ -20,9 +20,10 @@ from tests.customers import register
 from tests.money_world import Bank
 
 PLAIN = {
-    "api_key.secret_hash", "audit_entry.details", "audit_entry.hash", "audit_lane.hash", "event_outbox.data",
-    "idempotency.answer", "idempotency.fingerprint", "iso_message.digest", "operator.token_hash", "partner.claim_hash",
-    "payment_file.digest", "payment_method.fingerprint", "webhook_attempt.request_headers",
+    "api_key.secret_hash", "audit_entry.details", "audit_entry.hash", "audit_lane.hash", "card_decline.fingerprint",
+    "event_outbox.data", "idempotency.answer", "idempotency.fingerprint", "iso_message.digest", "operator.token_hash",
+    "partner.claim_hash", "payment_authentication.fingerprint", "payment_file.digest", "payment_method.fingerprint",
+    "webhook_attempt.request_headers",
     "webhook_attempt.response_body", "webhook_attempt.response_headers",
 }  # fmt: skip
 
@@ -109,7 +110,7 @@ async def test_a_value_changed_meanwhile_is_left_alone(database: Database) -> No
     bank, keyring = Bank(database), Keyring.generate()
     new_card = payments.NewCard(expiry_month=12, expiry_year=2040)
     card = (await payments.tokenize(database, keyring, bank.actor, Pan("4111111111111111"), new_card)).value
-    (sealed,) = payments.SEALED
+    sealed, *_ = payments.SEALED
 
     await payments.delete_payment_method(database, bank.actor, card.id)
 

@@ -2,17 +2,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from typing import Any
 
+import msgspec
 import pytest
 
 from shanraq import accounts, payments
 from shanraq.core import once
-from shanraq.core.actor import Environment
+from shanraq.core.actor import SYSTEM, Environment
 from shanraq.core.crypto import Keyring
 from shanraq.core.db import Database
 from shanraq.core.secret import Pan, SecurityCode
 from tests.money_world import Bank
-from tests.payments.gateway import Gateway
+from tests.payments.gateway import AbleGateway, Gateway
 
 VISA = "4111111111111111"
 
@@ -82,9 +84,10 @@ class Shop:
         return await payments.recover(self.acquiring)
 
 
-async def open_shop(database: Database) -> Shop:
+async def open_shop(database: Database, gateway: Gateway | None = None) -> Shop:
     """Open a shop with a card on file."""
-    bank, gateway, keyring = Bank(database), Gateway(), Keyring.generate()
+    gateway = gateway or Gateway()
+    bank, keyring = Bank(database), Keyring.generate()
     acquiring = payments.Acquiring(
         database, keyring, payments.Gateways({Environment.SANDBOX: {"fake": gateway}}), timedelta(seconds=30)
     )
@@ -97,3 +100,28 @@ async def open_shop(database: Database) -> Shop:
 @pytest.fixture
 async def shop(database: Database) -> Shop:
     return await open_shop(database)
+
+
+@dataclass
+class AbleShop(Shop):
+    """A shop whose gateway has every ability."""
+
+    gateway: AbleGateway
+
+    async def pay(self, key: str = "auth", amount: int = 1000, **terms: Any) -> payments.Payment:
+        new = payments.NewPayment(
+            payment_method_id=self.card.id, account_id=self.account.id, amount=amount, currency="KZT", **terms
+        )
+        return (await payments.authorize(self.acquiring, self.bank.actor, key, new)).value
+
+    async def events_of(self, what: str) -> list[dict[str, Any]]:
+        async with self.bank.db.begin(SYSTEM) as tx:
+            rows = await tx.rows("SELECT data FROM event_outbox WHERE type = $1 ORDER BY id", what)
+        return [msgspec.json.decode(row["data"]) if isinstance(row["data"], bytes) else row["data"] for row in rows]
+
+
+@pytest.fixture
+async def able(database: Database) -> AbleShop:
+    gateway = AbleGateway()
+    shop = await open_shop(database, gateway)
+    return AbleShop(shop.bank, gateway, shop.acquiring, shop.account, shop.card)

@@ -47,8 +47,8 @@ DATA_OF: Final[dict[str, type[msgspec.Struct] | None]] = {
     "webhook_endpoint.deleted": webhooks.EndpointDeleted,
     "webhook_endpoint.ping": webhooks.Ping,
     "message.": webhooks.ExhaustedMessage,
+    "fraud.": payments.FraudReport,
     # Named by the contract; emitted by parts that are not there yet.
-    "fraud.": None,
     "compliance.": None,
     "audit.": None,
 }

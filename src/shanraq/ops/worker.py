@@ -40,6 +40,8 @@ _ASK_SECONDS: Final = 5.0
 _PAYMENT_FILES_SECONDS: Final = 0.5
 _PAYMENT_FILES_AT_ONCE: Final = 2  # a small file need not wait for a large one
 _REPORTS_SECONDS: Final = 1.0
+_REVIEWS_SECONDS: Final = 5.0
+_AUTHORIZATIONS_SECONDS: Final = 5.0
 
 
 class Worker:
@@ -80,6 +82,11 @@ class Worker:
             "Age of the oldest operation without an outcome; alert above 900.",
             registry=registry,
         )
+        self._overdue = Gauge(
+            "shanraq_payments_overdue",
+            "Operations without an outcome for more than 15 minutes; alert above 0.",
+            registry=registry,
+        )
         self._attempts = Gauge(
             "shanraq_payment_attempts_last_hour",
             "Attempts at payment systems by their outcome, in the last hour.",
@@ -112,6 +119,11 @@ class Worker:
                 group.create_task(self._every(self._recover_interval_seconds, "recover", self._recover), name="recover")
                 group.create_task(self._every(_PROBE_SECONDS, "probe", self._probe), name="probe")
                 group.create_task(self._every(1.0, "expire", self._expire), name="expire")
+                group.create_task(self._every(_REVIEWS_SECONDS, "reviews", self._look_at_reviews), name="reviews")
+                group.create_task(
+                    self._every(_AUTHORIZATIONS_SECONDS, "authorizations", self._expire_authorizations),
+                    name="authorizations",
+                )
                 group.create_task(self._every(_REVERSALS_SECONDS, "reversals", self._take_back), name="reversals")
                 for number in range(_PAYMENT_FILES_AT_ONCE):
                     name = f"payment files {number}"
@@ -161,6 +173,12 @@ class Worker:
     async def _recover(self) -> int:
         return await payments.recover(self._acquiring)
 
+    async def _look_at_reviews(self) -> int:
+        return await payments.look_at_reviews(self._acquiring)
+
+    async def _expire_authorizations(self) -> int:
+        return await payments.expire_authorizations(self._db)
+
     async def _probe(self) -> int:
         await payments.probe(self._acquiring.gateways)
         return 0
@@ -192,6 +210,7 @@ class Worker:
         async with self._db.begin(SYSTEM) as tx:
             forgotten = await once.forget(tx, tx.now - once.RETENTION)
             forgotten += await credit_transfers.forget(tx)
+            forgotten += await payments.forget_authentications(tx)
             forgotten += await payments.forget(tx)
         for host in self._card_hosts:
             forgotten += await host.forget()
@@ -203,6 +222,7 @@ class Worker:
         async with self._db.begin(SYSTEM) as tx:
             self._unstamped.set(await events.unstamped(tx))
         self._unanswered.set(await credit_transfers.oldest_unanswered_seconds(self._db))
+        self._overdue.set(await payments.overdue_operations(self._db))
         self._unknown.set(await payments.oldest_unknown_seconds(self._db))
         self._attempts.clear()
         for environment, adapter, scheme, outcome, count in await payments.recent_outcomes(self._db):

@@ -1,40 +1,77 @@
 """Payments: money from a payment system to an account, through an adapter; the card vault."""
 
 from shanraq.payments.adapter import Initiator
+from shanraq.payments.authenticate import (
+    AuthenticationRequest,
+    AuthenticationStatus,
+    BrowserForm,
+    CardholderAuthentication,
+    NewAuthentication,
+    authenticate,
+    complete_authentication,
+    find_authentication,
+    forget_authentications,
+    start_authentication,
+)
 from shanraq.payments.authorize import authorize
 from shanraq.payments.brands import scheme_of
 from shanraq.payments.capture import capture
+from shanraq.payments.credit import credit
 from shanraq.payments.errors import (
     AmountNotCapturableError,
     AmountNotRefundableError,
+    AuthenticationNotFoundError,
+    AuthenticationNotUsableError,
     CardExpiredError,
+    DecideAtGatewayError,
     ForestalledError,
     InvalidExpiryError,
+    InvalidReturnUrlError,
+    InvalidStoredCredentialError,
     NoAdapterError,
+    NoticeNotAuthenticError,
+    NotIncrementableError,
+    NoUsableAnswerError,
+    OperationNotSupportedError,
     PaymentBusyError,
     PaymentMethodNotFoundError,
     PaymentNotFoundError,
+    PreviousPaymentUnusableError,
     RefundSpansCapturesError,
+    ReviewNotTakenError,
+    UnknownNotifierError,
     VoidRefusedError,
 )
+from shanraq.payments.expiry import expire_authorizations
 from shanraq.payments.find import find_payment, list_operations, list_payments
 from shanraq.payments.forestall import forestall
+from shanraq.payments.increment import increment
 from shanraq.payments.limits import RetryLimitReachedError
 from shanraq.payments.model import (
     BillingDetails,
+    CardChecks,
+    CredentialUse,
+    DeviceDetails,
     Failure,
+    FraudReport,
     Gateways,
     NewCard,
+    NewCredit,
     NewPayment,
     Operation,
     OperationStatus,
     Payment,
+    PaymentKind,
     PaymentMethod,
     PaymentStatus,
+    RiskAssessment,
+    RiskRuleResult,
 )
-from shanraq.payments.recover import oldest_unknown_seconds, recover
+from shanraq.payments.notices import take_notice
+from shanraq.payments.recover import oldest_unknown_seconds, overdue_operations, recover
 from shanraq.payments.refund import refund
 from shanraq.payments.retention import CardRetention, purge_cards
+from shanraq.payments.review import ReviewDecision, ReviewRequest, decide_review, look_at_reviews
 from shanraq.payments.route import (
     create_routing_rule,
     delete_routing_rule,
@@ -64,15 +101,16 @@ from shanraq.payments.routing import (
     RoutingTarget,
     Way,
 )
+from shanraq.payments.sealed import SEALED
 from shanraq.payments.send import Acquiring
 from shanraq.payments.texts import CardDataInTextError
 from shanraq.payments.vault import (
-    SEALED,
     delete_payment_method,
     find_payment_method,
     list_payment_methods,
     tokenize,
 )
+from shanraq.payments.verify import NewVerification, Verification, VerificationStatus, list_verifications, verify
 from shanraq.payments.void import void
 
 __all__ = [
@@ -81,32 +119,59 @@ __all__ = [
     "Acquiring",
     "AmountNotCapturableError",
     "AmountNotRefundableError",
+    "AuthenticationNotFoundError",
+    "AuthenticationNotUsableError",
+    "AuthenticationRequest",
+    "AuthenticationStatus",
     "BillingDetails",
+    "BrowserForm",
+    "CardChecks",
     "CardDataInTextError",
     "CardExpiredError",
     "CardRetention",
+    "CardholderAuthentication",
     "Conditions",
+    "CredentialUse",
+    "DecideAtGatewayError",
+    "DeviceDetails",
     "Facts",
     "Failure",
     "ForestalledError",
+    "FraudReport",
     "Gateways",
     "Initiator",
     "InvalidExpiryError",
+    "InvalidReturnUrlError",
     "InvalidRoutingRuleError",
+    "InvalidStoredCredentialError",
+    "NewAuthentication",
     "NewCard",
+    "NewCredit",
     "NewPayment",
     "NewRoutingRule",
+    "NewVerification",
     "NoAdapterError",
+    "NoUsableAnswerError",
+    "NotIncrementableError",
+    "NoticeNotAuthenticError",
     "Operation",
+    "OperationNotSupportedError",
     "OperationStatus",
     "Payment",
     "PaymentBusyError",
+    "PaymentKind",
     "PaymentMethod",
     "PaymentMethodNotFoundError",
     "PaymentNotFoundError",
     "PaymentStatus",
+    "PreviousPaymentUnusableError",
     "RefundSpansCapturesError",
     "RetryLimitReachedError",
+    "ReviewDecision",
+    "ReviewNotTakenError",
+    "ReviewRequest",
+    "RiskAssessment",
+    "RiskRuleResult",
     "Routing",
     "RoutingAction",
     "RoutingCost",
@@ -114,25 +179,39 @@ __all__ = [
     "RoutingRuleChangedError",
     "RoutingRuleNotFoundError",
     "RoutingTarget",
+    "UnknownNotifierError",
+    "Verification",
+    "VerificationStatus",
     "VoidRefusedError",
     "Way",
+    "authenticate",
     "authorize",
     "capture",
+    "complete_authentication",
     "create_routing_rule",
+    "credit",
+    "decide_review",
     "delete_payment_method",
     "delete_routing_rule",
+    "expire_authorizations",
     "explain_routing",
+    "find_authentication",
     "find_payment",
     "find_payment_method",
     "find_routing_rule",
     "forestall",
     "forget",
+    "forget_authentications",
+    "increment",
     "list_operations",
     "list_payment_methods",
     "list_payments",
     "list_routing_costs",
     "list_routing_rules",
+    "list_verifications",
+    "look_at_reviews",
     "oldest_unknown_seconds",
+    "overdue_operations",
     "probe",
     "purge_cards",
     "recent_outcomes",
@@ -142,6 +221,9 @@ __all__ = [
     "replace_routing_rule",
     "routing_rule_versions",
     "scheme_of",
+    "start_authentication",
+    "take_notice",
     "tokenize",
+    "verify",
     "void",
 ]

@@ -61,6 +61,7 @@ async def capture(
                 authorization_id=stored.gateway_id,
                 amount=amount,
                 final=complete,
+                sequence=await store.succeeded_captures(tx, payment_id) + 1,
             ),
         )
 

@@ -129,7 +129,9 @@ async def check(tx: Tx, method: PaymentMethod, amount: Money) -> None:
     if not await _declines(tx, method):
         return
     await _alone(tx, method)
-    refusal = judge(method.brand, amount, await _declines(tx, method), await _in_flight(tx, method, amount), tx.now)
+    # First what is in flight: one that is declined between the two looks is counted twice then, and not left out.
+    in_flight = await _in_flight(tx, method, amount)
+    refusal = judge(method.brand, amount, await _declines(tx, method), in_flight, tx.now)
     if refusal is not None:
         raise refusal
 

@@ -23,7 +23,14 @@ from shanraq.core.fields import (
 )
 from shanraq.core.lifecycle import Lifecycle
 from shanraq.core.money import Currency, Money
-from shanraq.payments.adapter import Adapter, OperationKind, is_available
+from shanraq.payments.adapter import (
+    Adapter,
+    Initiator,
+    MerchantReason,
+    OperationKind,
+    RiskDecision,
+    is_available,
+)
 from shanraq.payments.errors import NoAdapterError
 from shanraq.payments.routing import Routing
 
@@ -36,7 +43,10 @@ _PLAIN: Final = "^[^\\u0000-\\u001f]*$"
 
 
 class PaymentStatus(Lifecycle):
-    """`authorizing` lasts until the gateway's answer is known, however long that takes."""
+    """`authorizing` lasts until the gateway's answer is known, however long that takes.
+
+    A credit to a card goes from `paying` to `paid`.
+    """
 
     AUTHORIZING = "authorizing", ("authorized", "captured", "review", "failed")
     REVIEW = "review", ("authorized", "captured", "voided", "failed")
@@ -45,8 +55,22 @@ class PaymentStatus(Lifecycle):
     CAPTURED = "captured", ("partially_refunded", "refunded", "voided")
     PARTIALLY_REFUNDED = "partially_refunded", ("partially_refunded", "refunded")
     REFUNDED = "refunded"
+    PAYING = "paying", ("paid", "failed")
+    PAID = "paid"
     VOIDED = "voided"
     FAILED = "failed"
+
+    @property
+    def holds(self) -> bool:
+        """Tell whether the issuer holds money that was not captured."""
+        return self in (PaymentStatus.AUTHORIZED, PaymentStatus.PARTIALLY_CAPTURED, PaymentStatus.REVIEW)
+
+
+class PaymentKind(StrEnum):
+    """A charge takes money from a card; a credit pays money to one, without an earlier charge."""
+
+    CHARGE = "charge"
+    CREDIT = "credit"
 
 
 class OperationStatus(Lifecycle):
@@ -89,12 +113,86 @@ class PaymentMethod(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Failure(msgspec.Struct, frozen=True, kw_only=True):
-    """Why the other side, or the ledger, said no; `advice` tells what to do about it."""
+    """Why the other side, or the ledger, said no; `advice` tells what to do about it.
+
+    `issuer_code` is the issuer's response code (ISO 8583 DE39), `advice_code` the scheme's merchant advice code;
+    `retry_after_seconds` how long the scheme wants to be left alone before another try. They are left empty if not told.
+    """
 
     code: str
     kind: str
     advice: str
     gateway_reason: str = ""
+    issuer_code: str = ""
+    advice_code: str = ""
+    retry_after_seconds: int | None = None
+
+
+class CardChecks(msgspec.Struct, frozen=True, kw_only=True):
+    """What the issuer found of the address (AVS) and the security code: letters of the scheme, empty where not told."""
+
+    address: str = ""
+    security_code: str = ""
+
+
+class RiskRuleResult(msgspec.Struct, frozen=True, kw_only=True):
+    """One rule of the gateway's risk assessment, and what it recommends in the gateway's word."""
+
+    name: str
+    recommendation: str
+    detail: str = ""
+
+
+class RiskAssessment(msgspec.Struct, frozen=True, kw_only=True):
+    """What the gateway's risk assessment says: its decision, the provider's score where it gives one, the rules."""
+
+    decision: RiskDecision
+    score: int | None = None
+    provider: str = ""
+    rules: list[RiskRuleResult] = []
+
+
+class FraudReport(msgspec.Struct, frozen=True, kw_only=True):
+    """A payment that a risk assessment rejected or wants a person to look at; without card data."""
+
+    payment_id: str
+    decision: RiskDecision
+    reason: str
+    score: int | None = None
+    provider: str = ""
+    rules: list[RiskRuleResult] = []
+
+
+_NETWORK_ID: Final = "^[A-Za-z0-9]{4,36}$"
+
+
+class CredentialUse(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How a payment uses a stored card, in the schemes' stored-credential framework (CIT, MIT).
+
+    `first` marks the customer's payment that stores the card. A merchant-initiated payment gives its `reason` and the scheme's
+    id of the payment it follows: as `network_transaction_id`, or taken from the payment named by `previous_payment_id`.
+    """
+
+    initiator: Initiator = Initiator.CUSTOMER
+    first: bool = False
+    reason: MerchantReason | None = None
+    previous_payment_id: Annotated[str, msgspec.Meta(max_length=30)] | None = None
+    network_transaction_id: Annotated[str, msgspec.Meta(pattern=_NETWORK_ID, max_length=36)] | None = None
+    agreement_id: Annotated[str, msgspec.Meta(max_length=100, pattern=_PLAIN)] = ""
+
+
+class DeviceDetails(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The payer's browser, for risk assessment and authentication; passed on to the gateway."""
+
+    ip_address: Annotated[str, msgspec.Meta(max_length=45, pattern="^[0-9A-Fa-f:.]*$")] = ""
+    user_agent: Annotated[str, msgspec.Meta(max_length=2048, pattern=_PLAIN)] = ""
+    accept: Annotated[str, msgspec.Meta(max_length=2048, pattern=_PLAIN, description="The Accept header.")] = ""
+    language: Annotated[str, msgspec.Meta(max_length=35, pattern="^[A-Za-z0-9-]*$", description="BCP 47.")] = ""
+    color_depth: Annotated[int, msgspec.Meta(ge=1, le=64)] | None = None
+    screen_height: Annotated[int, msgspec.Meta(ge=0, le=999_999)] | None = None
+    screen_width: Annotated[int, msgspec.Meta(ge=0, le=999_999)] | None = None
+    time_zone_minutes: Annotated[int, msgspec.Meta(ge=-840, le=840, description="UTC minus local time.")] | None = None
+    java_enabled: bool = False
 
 
 class Operation(msgspec.Struct, frozen=True, kw_only=True):
@@ -120,7 +218,9 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
 class Payment(msgspec.Struct, frozen=True, kw_only=True):
     """A payment as the partner sees it; amounts are in minor units. `operation` is the latest one, or the one asked for.
 
-    `routing` tells why which payment system was asked.
+    `routing` tells why which payment system was asked. `amount_incremented` was added to the authorisation after `amount`
+    was asked for. `expires_at` is when what is authorised and not captured will be released. `liability_shift` tells that
+    the issuer bears fraud, as the cardholder was authenticated. A credit has no authorised, captured or refunded amount.
     """
 
     id: str
@@ -141,11 +241,27 @@ class Payment(msgspec.Struct, frozen=True, kw_only=True):
     created_at: datetime
     updated_at: datetime
     routing: Routing | None = None
+    kind: PaymentKind = PaymentKind.CHARGE
+    amount_incremented: int = 0
+    estimated: bool = False
+    stored_credential: CredentialUse | None = None
+    authentication_id: str | None = None
+    liability_shift: bool = False
+    network_transaction_id: str = ""
+    approval_code: str = ""
+    checks: CardChecks | None = None
+    risk: RiskAssessment | None = None
+    expires_at: datetime | None = None
 
     @property
     def money(self) -> Currency:
         """Return the payment's currency."""
         return Currency.historic(self.currency)
+
+    @property
+    def asked(self) -> Money:
+        """Return the amount that was asked for first."""
+        return Money(self.amount, self.money)
 
     @property
     def capturable(self) -> Money:
@@ -168,13 +284,36 @@ class BillingDetails(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
 
 class NewPayment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a partner asks for: authorise `amount` minor units of a card for an account; `capture` takes it at once."""
+    """What a partner asks for: authorise `amount` minor units of a card for an account; `capture` takes it at once.
+
+    `partial` takes less where the issuer offers it; `estimated` is a pre-authorisation, which may be incremented;
+    `authentication_id` names an authentication of the cardholder, which this payment uses up. Terminals set `card_present`.
+    """
 
     payment_method_id: PaymentMethodId
     account_id: AccountId
     amount: Amount
     currency: CurrencyCode
     capture: bool = False
+    reference: ShortText = ""
+    description: LongText = ""
+    metadata: Metadata = {}
+    billing: BillingDetails = BillingDetails()
+    partial: bool = False
+    estimated: bool = False
+    device: DeviceDetails = DeviceDetails()
+    stored_credential: CredentialUse | None = None
+    authentication_id: Annotated[str, msgspec.Meta(max_length=30)] | None = None
+    card_present: bool = False
+
+
+class NewCredit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a partner asks for: pay `amount` minor units from an account to a card."""
+
+    payment_method_id: PaymentMethodId
+    account_id: AccountId
+    amount: Amount
+    currency: CurrencyCode
     reference: ShortText = ""
     description: LongText = ""
     metadata: Metadata = {}

@@ -12,9 +12,10 @@ import asyncio
 from datetime import timedelta
 from typing import Final, assert_never
 
+import msgspec
 import structlog
 
-from shanraq import audit
+from shanraq import audit, events
 from shanraq.core.actor import SYSTEM, Actor
 from shanraq.core.db import Database, Tx
 from shanraq.payments import store
@@ -61,6 +62,7 @@ async def recover(acquiring: Acquiring, *, limit: int = 20) -> int:
 async def _recover_one(acquiring: Acquiring, operation: StoredOperation, age: timedelta) -> None:
     if age > OVERDUE:
         log.error("payments.unknown_too_long", operation=operation.operation.id, payment=operation.payment_id)
+        await _tell_overdue(acquiring.db, operation)
     try:
         adapter = acquiring.gateways.named(operation.environment, operation.adapter)
         outcome = await _find_out(acquiring.db, adapter, operation)
@@ -78,6 +80,23 @@ async def _recover_one(acquiring: Acquiring, operation: StoredOperation, age: ti
             outcome=type(outcome).__name__,
             payment_status=payment.status,
         )
+
+
+async def _tell_overdue(db: Database, operation: StoredOperation) -> None:
+    """Tell the partner and the auditor once that an operation has had no outcome for too long."""
+
+    async def tell(tx: Tx) -> None:
+        if await store.mark_overdue(tx, operation.operation.id):
+            payment = (await store.load_payment(tx, operation.payment_id)).payment
+            seen = msgspec.structs.replace(payment, operation=operation.operation)
+            events.emit(tx, events.Event("payment.outcome_overdue", f"payment/{payment.id}", seen))
+            audit.record(tx, "payment.outcome_overdue", payment.id, {"operation": operation.operation.id})
+
+    try:
+        await db.run(_actor_of(operation), tell)
+    except Exception:
+        # To find the outcome matters more than to tell that it is late; it is told with the next look.
+        log.exception("payments.overdue_not_told", operation=operation.operation.id)
 
 
 async def _find_out(db: Database, adapter: Adapter, operation: StoredOperation) -> Outcome:
@@ -146,3 +165,9 @@ async def oldest_unknown_seconds(db: Database) -> float:
     async with db.begin(SYSTEM) as tx:
         oldest = await store.oldest_open(tx)
         return (tx.now - oldest).total_seconds() if oldest is not None else 0.0
+
+
+async def overdue_operations(db: Database) -> int:
+    """Return how many operations have had no outcome for more than 15 minutes."""
+    async with db.begin(SYSTEM) as tx:
+        return await store.overdue_count(tx, tx.now - OVERDUE)

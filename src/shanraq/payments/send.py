@@ -21,7 +21,23 @@ from shanraq.core.crypto import Keyring
 from shanraq.core.db import Database, Tx
 from shanraq.core.errors import ShanraqError
 from shanraq.payments import store
-from shanraq.payments.adapter import Adapter, Authorize, Capture, Command, Outcome, Refund, Reverse, Unknown, Void
+from shanraq.payments.adapter import (
+    Adapter,
+    Authorize,
+    Capture,
+    Credit,
+    Credits,
+    ExtendedCommand,
+    Increment,
+    Increments,
+    Outcome,
+    Refund,
+    Reverse,
+    Unknown,
+    Verifies,
+    Verify,
+    Void,
+)
 from shanraq.payments.failover import Attempt, Failover, settle_attempt
 from shanraq.payments.model import Gateways, OperationStatus, Payment
 from shanraq.payments.settle import settle_outcome
@@ -56,7 +72,7 @@ class Prepared:
     """An operation written down, and the command to send for it."""
 
     operation: StoredOperation
-    command: Command
+    command: ExtendedCommand
 
 
 Prepare = Callable[[Tx], Awaitable[Prepared | Payment]]
@@ -110,7 +126,7 @@ async def _settle(failover: Failover, command: Authorize, outcome: Outcome, tx: 
     return await settle_attempt(tx, failover, command, outcome)
 
 
-async def send(adapter: Adapter, command: Command) -> Outcome:
+async def send(adapter: Adapter, command: ExtendedCommand) -> Outcome:
     """Give a command to an adapter. An adapter that breaks has told nothing: Unknown."""
     try:
         match command:
@@ -124,6 +140,15 @@ async def send(adapter: Adapter, command: Command) -> Outcome:
                 return await adapter.void(command)
             case Reverse():
                 return await adapter.reverse(command)
+            case Increment():
+                assert isinstance(adapter, Increments), "checked before it was written down"
+                return await adapter.increment(command)
+            case Credit():
+                assert isinstance(adapter, Credits), "checked before it was written down"
+                return await adapter.credit(command)
+            case Verify():
+                assert isinstance(adapter, Verifies), "checked before"
+                return await adapter.verify(command)
             case _:
                 assert_never(command)
     except Exception:

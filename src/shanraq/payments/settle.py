@@ -40,11 +40,13 @@ from shanraq.payments.model import (
     PaymentStatus,
 )
 from shanraq.payments.store import StoredOperation, StoredPayment
+from shanraq.payments.told import as_asked, keep_told
 
 log = structlog.get_logger(__name__)
 
 FIRST_CHECK = timedelta(seconds=2)
 LAST_CHECK = timedelta(minutes=5)
+FIRST_REVIEW_CHECK = timedelta(minutes=1)
 _APPROVAL_CODE_LIMIT = 32
 
 
@@ -64,8 +66,10 @@ async def settle(tx: Tx, operation_id: str, outcome: Outcome) -> Payment:
     if operation.taking_back and isinstance(outcome, Approved | InReview):
         # It is being taken back: an approval that arrives meanwhile will not stand, recovery ends it as not done.
         outcome = Unknown("being taken back")
+    outcome = as_asked(operation, outcome)
     if operation.operation.kind is OperationKind.AUTHORIZE:
         await note_attempt(tx, payment, operation, outcome)
+        payment = keep_told(tx, payment, operation, outcome)
     match outcome:
         case Approved():
             payment, operation = await _SUCCEEDED[operation.operation.kind](tx, payment, operation, outcome)
@@ -215,6 +219,42 @@ async def _reversed(
     return after, done
 
 
+async def _incremented(
+    tx: Tx, payment: StoredPayment, operation: StoredOperation, approved: Approved
+) -> tuple[StoredPayment, StoredOperation]:
+    assert payment.hold_transaction is not None
+    held = await transactions.load_transaction(tx, payment.hold_transaction, lock=True)
+    await transactions.raise_hold(tx, held, held.transaction.money + approved.amount)
+    after = await store.move_payment(
+        tx,
+        payment,
+        amount_authorized=payment.payment.amount_authorized + approved.amount.minor,
+        amount_incremented=payment.payment.amount_incremented + approved.amount.minor,
+    )
+    done = await _succeed(tx, operation, approved, transaction_id=payment.hold_transaction)
+    _tell(tx, "payment.incremented", after, done)
+    return after, done
+
+
+async def _credited(
+    tx: Tx, payment: StoredPayment, operation: StoredOperation, approved: Approved
+) -> tuple[StoredPayment, StoredOperation]:
+    assert payment.hold_transaction is not None
+    held = await transactions.load_transaction(tx, payment.hold_transaction, lock=True)
+    held = await transactions.confirm(tx, held)
+    await transactions.execute_held(tx, held, derived_number(operation.operation.id, "credit"))
+    after = await store.move_payment(
+        tx,
+        payment,
+        status=payment.payment.status.to(PaymentStatus.PAID),
+        gateway_id=approved.gateway_id,
+        hold_transaction=None,
+    )
+    done = await _succeed(tx, operation, approved, transaction_id=payment.hold_transaction)
+    _tell(tx, "payment.paid", after, done)
+    return after, done
+
+
 _Step = Callable[[Tx, StoredPayment, StoredOperation, Approved], Awaitable[tuple[StoredPayment, StoredOperation]]]
 _SUCCEEDED: dict[OperationKind, _Step] = {
     OperationKind.AUTHORIZE: _authorized,
@@ -222,6 +262,8 @@ _SUCCEEDED: dict[OperationKind, _Step] = {
     OperationKind.REFUND: _refunded,
     OperationKind.VOID: _voided,
     OperationKind.REVERSE: _reversed,
+    OperationKind.INCREMENT: _incremented,
+    OperationKind.CREDIT: _credited,
 }
 
 
@@ -258,8 +300,21 @@ async def _refused(
                 _tell(tx, "refund.failed", payment, done)
         case OperationKind.CAPTURE | OperationKind.REVERSE | OperationKind.INCREMENT:
             pass
-        case OperationKind.CREDIT | OperationKind.VERIFY:
-            pass
+        case OperationKind.CREDIT:
+            assert payment.hold_transaction is not None
+            held = await transactions.load_transaction(tx, payment.hold_transaction, lock=True)
+            await transactions.fail(tx, held, reason.code)
+            payment = await store.move_payment(
+                tx,
+                payment,
+                status=payment.payment.status.to(PaymentStatus.FAILED),
+                failure=failure,
+                gateway_id=gateway_id,
+                hold_transaction=None,
+            )
+            _tell(tx, "payment.failed", payment, done)
+        case OperationKind.VERIFY:
+            raise AssertionError("a verification is no operation of a payment")
         case _:
             assert_never(operation.operation.kind)
     return payment, done
@@ -272,13 +327,53 @@ async def _in_review(
         # Only authorisations are reviewed; anything else that says so has not told what it did.
         return payment, await _keep_checking(tx, operation)
     done = await store.move_operation(
-        tx, operation, OperationStatus.REVIEW, gateway_id=review.gateway_id, failure=failure_of(review.reason)
+        tx,
+        operation,
+        OperationStatus.REVIEW,
+        gateway_id=review.gateway_id,
+        failure=failure_of(review.reason),
+        review_check_at=tx.now + FIRST_REVIEW_CHECK,
     )
     after = await store.move_payment(
         tx, payment, status=payment.payment.status.to(PaymentStatus.REVIEW), gateway_id=review.gateway_id
     )
     _tell(tx, "payment.requires_action", after, done)
     return after, done
+
+
+async def conclude_review(tx: Tx, operation_id: str, decided: Approved | Declined) -> Payment:
+    """Settle an authorisation under review by what was decided, once; a rejected one is released at the issuer too.
+
+    Raises PaymentBusyError while another operation of the payment is under way.
+    """
+    operation = await store.load_operation(tx, operation_id)
+    payment = await store.load_payment(tx, operation.payment_id, lock=True)
+    believed = as_asked(operation, decided)
+    if operation.operation.status is not OperationStatus.REVIEW or not isinstance(believed, Approved | Declined):
+        return _seen(payment, operation.operation)
+    if payment.payment.status is not PaymentStatus.REVIEW:
+        # It was cancelled meanwhile, and its hold released: the decision comes too late to mean anything.
+        operation = await store.move_operation(tx, operation, OperationStatus.FAILED)
+        return _seen(payment, operation.operation)
+    payment = keep_told(tx, payment, operation, believed)
+    await note_attempt(tx, payment, operation, believed)
+    match believed:
+        case Approved():
+            payment, operation = await _authorized(tx, payment, operation, believed)
+        case Declined(reason, gateway_id):
+            payment, operation = await _refused(
+                tx,
+                payment,
+                operation,
+                OperationStatus.DECLINED,
+                replace(reason, release=True),
+                gateway_id or payment.gateway_id,
+            )
+        case _:
+            assert_never(believed)
+    seen = _seen(payment, operation.operation)
+    _audit(tx, operation.operation, seen)
+    return seen
 
 
 async def _not_known(tx: Tx, payment: StoredPayment, operation: StoredOperation, detail: str) -> Payment:
@@ -373,7 +468,15 @@ def new_operation(
 
 def failure_of(reason: Reason) -> Failure:
     """Write a reason as the partner sees it."""
-    return Failure(code=reason.code, kind=reason.kind, advice=reason.advice, gateway_reason=reason.gateway_reason)
+    return Failure(
+        code=reason.code,
+        kind=reason.kind,
+        advice=reason.advice,
+        gateway_reason=reason.gateway_reason,
+        issuer_code=reason.issuer_code,
+        advice_code=reason.advice_code,
+        retry_after_seconds=None if reason.retry_after is None else int(reason.retry_after.total_seconds()),
+    )
 
 
 def _seen(payment: StoredPayment, operation: Operation) -> Payment:

@@ -155,6 +155,7 @@ class Gateway:
                 capture=noted.kind is AskedKind.SALE,
                 reference=noted.rrn,
                 metadata={"terminal": terminal.terminal, "acceptor": terminal.acceptor},
+                card_present=True,
             )
             given = await payments.authorize(self._acquiring, actor, key, new, card.security_code)
         except ShanraqError as error:

@@ -170,15 +170,18 @@ def _moved(
 
 async def reduce_hold(tx: Tx, held: Stored, amount: Money) -> Stored:
     """Hold less than before: the hold is exchanged for a smaller one, both or neither."""
+    assert Money(0, amount.currency) < amount < held.transaction.money
+    return await _exchange(tx, held, derived_number(_hold_of(held), "reduced"), amount)
+
+
+async def _exchange(tx: Tx, held: Stored, hold_id: int, amount: Money) -> Stored:
     transaction = held.transaction
-    assert held.hold_id is not None and Money(0, amount.currency) < amount < transaction.money
-    hold_id = derived_number(held.hold_id, "reduced")
     void = ledger.Transfer(
-        id=derived_number(held.hold_id, "void"),
-        pending_id=held.hold_id,
+        id=derived_number(_hold_of(held), "void"),
+        pending_id=_hold_of(held),
         flags=ledger.TransferFlags.VOID_PENDING_TRANSFER | ledger.TransferFlags.LINKED,
     )
-    smaller = Movement(
+    other = Movement(
         kind=transaction.kind,
         debit_account=transaction.debit_account,
         credit_account=transaction.credit_account,
@@ -186,9 +189,18 @@ async def reduce_hold(tx: Tx, held: Stored, amount: Money) -> Stored:
         transfer_id=hold_id,
         hold=True,
     )
-    results = await ledger.post(tx, [void, _transfer(smaller, transaction.id)])
+    results = await ledger.post(tx, [void, _transfer(other, transaction.id)])
     assert all(result.status is ledger.TransferStatus.CREATED for result in results), results
     return await store.exchange_hold(tx, held, hold_id, amount)
+
+
+async def raise_hold(tx: Tx, held: Stored, amount: Money) -> Stored:
+    """Hold more than before: the hold is exchanged for a larger one, both or neither.
+
+    For money that comes in: what a larger hold reserves must be sure to be there.
+    """
+    assert held.transaction.money < amount
+    return await _exchange(tx, held, derived_number(_hold_of(held), "raised"), amount)
 
 
 async def fail(tx: Tx, held: Stored, failure: str) -> Stored:

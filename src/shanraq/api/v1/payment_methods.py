@@ -16,8 +16,8 @@ from shanraq.api.parameters import Cursor, CustomerFilter, Limit, page
 from shanraq.api.services import Services
 from shanraq.api.strict import Body, View
 from shanraq.core import once
-from shanraq.core.fields import CustomerId, Metadata
-from shanraq.core.secret import Pan
+from shanraq.core.fields import CurrencyCode, CustomerId, Metadata
+from shanraq.core.secret import Pan, SecurityCode
 
 _TAGS = ["Payment methods"]
 
@@ -37,6 +37,26 @@ class NewCardNumber(Body, frozen=True):
 
     def __repr__(self) -> str:
         return "NewCardNumber(****)"
+
+
+class VerificationRequest(Body, frozen=True):
+    """What to verify a card for. `security_code` goes to the gateway and is stored nowhere."""
+
+    currency: CurrencyCode
+    security_code: Annotated[str, msgspec.Meta(pattern="^[0-9]{3,4}$", max_length=4)] | None = None
+    billing: payments.BillingDetails = payments.BillingDetails()
+    stored_credential: payments.CredentialUse | None = None
+
+    EXAMPLE: ClassVar[dict[str, object]] = {"currency": "KZT"}
+
+    def __repr__(self) -> str:
+        return f"VerificationRequest({self.currency})"
+
+
+class VerificationList(View, frozen=True):
+    """The latest verifications of a payment method, newest first."""
+
+    items: list[payments.Verification]
 
 
 class PaymentMethodList(View, frozen=True):
@@ -112,4 +132,51 @@ async def delete_payment_method(
     return await payments.delete_payment_method(services.db, actor, payment_method_id)
 
 
-ROUTES = [tokenize_card, list_payment_methods, get_payment_method, delete_payment_method]
+@post(
+    "/v1/payment-methods/{payment_method_id:str}/verify",
+    operation_id="verify_payment_method",
+    tags=_TAGS,
+    opt={"scope": "payment_methods:write"},
+    status_code=200,
+    responses=problems(503),
+)
+async def verify_payment_method(
+    payment_method_id: FromPath[str],
+    data: JSONBody[VerificationRequest],
+    actor: CurrentActor,
+    services: Services,
+    idempotency_key: IdempotencyKey,
+) -> Answer[payments.Verification]:
+    """Ask the issuer whether a card is good: address and security code are checked, no money is held.
+
+    `unknown` means that the payment system gave no usable answer; verify again with another key.
+    """
+    new = payments.NewVerification(
+        currency=data.currency, billing=data.billing, stored_credential=data.stored_credential
+    )
+    code = SecurityCode(data.security_code) if data.security_code is not None else None
+    given = await payments.verify(services.acquiring, actor, idempotency_key, payment_method_id, new, code)
+    return await services.answered(actor, given)
+
+
+@get(
+    "/v1/payment-methods/{payment_method_id:str}/verifications",
+    operation_id="list_verifications",
+    tags=_TAGS,
+    opt={"scope": "payment_methods:read"},
+)
+async def list_verifications(
+    payment_method_id: FromPath[str], actor: CurrentActor, services: Services
+) -> VerificationList:
+    """List what the issuer said of a card."""
+    return VerificationList(await payments.list_verifications(services.db, actor, payment_method_id))
+
+
+ROUTES = [
+    verify_payment_method,
+    list_verifications,
+    tokenize_card,
+    list_payment_methods,
+    get_payment_method,
+    delete_payment_method,
+]

@@ -24,7 +24,9 @@ _TAGS = ["Payments"]
 class PaymentRequest(Body, frozen=True):
     """A payment by a tokenised card to an account; `capture` takes the money at once.
 
-    `security_code` goes to the gateway and is stored nowhere.
+    `security_code` goes to the gateway and is stored nowhere. `partial` accepts less than `amount` where the issuer offers it;
+    `estimated` is a pre-authorisation, which may be incremented and has a longer life with some schemes. `authentication_id`
+    names an authentication of the cardholder for the same card and currency and at least this amount; it is used up.
     """
 
     payment_method_id: PaymentMethodId
@@ -37,6 +39,11 @@ class PaymentRequest(Body, frozen=True):
     description: LongText = ""
     metadata: Metadata = {}
     billing: payments.BillingDetails = payments.BillingDetails()
+    partial: bool = False
+    estimated: bool = False
+    device: payments.DeviceDetails = payments.DeviceDetails()
+    stored_credential: payments.CredentialUse | None = None
+    authentication_id: Annotated[str, msgspec.Meta(max_length=30)] | None = None
 
     EXAMPLE: ClassVar[dict[str, object]] = {
         "payment_method_id": "pm_01JDK7ZC3V0X2Q9M5R8T6W4Y1B",
@@ -54,6 +61,39 @@ class CaptureRequest(Body, frozen=True):
 
     amount: Amount | None = None
     final: bool = True
+
+
+class IncrementRequest(Body, frozen=True):
+    """How much more to hold."""
+
+    amount: Amount
+
+
+class ReviewBody(Body, frozen=True):
+    """A decision about a payment under review. The note goes to the gateway; no card data."""
+
+    decision: payments.ReviewDecision
+    note: Annotated[str, msgspec.Meta(max_length=200, pattern="^[^\\u0000-\\u001f]*$")] = ""
+
+
+class CreditRequest(Body, frozen=True):
+    """A payment from an account to a tokenised card, without an earlier charge."""
+
+    payment_method_id: PaymentMethodId
+    account_id: AccountId
+    amount: Amount
+    currency: CurrencyCode
+    reference: ShortText = ""
+    description: LongText = ""
+    metadata: Metadata = {}
+    billing: payments.BillingDetails = payments.BillingDetails()
+
+    EXAMPLE: ClassVar[dict[str, object]] = {
+        "payment_method_id": "pm_01JDK7ZC3V0X2Q9M5R8T6W4Y1B",
+        "account_id": "acc_01JDK7ZC3V0X2Q9M5R8T6W4Y1B",
+        "amount": 250_000,
+        "currency": "KZT",
+    }
 
 
 class RefundRequest(Body, frozen=True):
@@ -100,6 +140,11 @@ async def create_payment(
         description=data.description,
         metadata=data.metadata,
         billing=data.billing,
+        partial=data.partial,
+        estimated=data.estimated,
+        device=data.device,
+        stored_credential=data.stored_credential,
+        authentication_id=data.authentication_id,
     )
     code = SecurityCode(data.security_code) if data.security_code is not None else None
     return await services.answered(
@@ -163,6 +208,84 @@ async def capture_payment(
 
 
 @post(
+    "/v1/payments/{payment_id:str}/increments",
+    operation_id="increment_payment",
+    tags=_TAGS,
+    opt={"scope": "payments:write"},
+    status_code=200,
+)
+async def increment_payment(
+    payment_id: FromPath[str],
+    data: JSONBody[IncrementRequest],
+    actor: CurrentActor,
+    services: Services,
+    idempotency_key: IdempotencyKey,
+) -> Answer[payments.Payment]:
+    """Raise an estimated authorisation; refused with 422 where the payment system offers no increments.
+
+    A refusal by the gateway leaves the payment as it was; `operation` tells.
+    """
+    return await services.answered(
+        actor, await payments.increment(services.acquiring, actor, idempotency_key, payment_id, data.amount)
+    )
+
+
+@post(
+    "/v1/payments/{payment_id:str}/review",
+    operation_id="decide_payment_review",
+    tags=_TAGS,
+    opt={"scope": "payments:write"},
+    status_code=200,
+    responses=problems(503),
+)
+async def decide_payment_review(
+    payment_id: FromPath[str],
+    data: JSONBody[ReviewBody],
+    actor: CurrentActor,
+    services: Services,
+    idempotency_key: IdempotencyKey,
+) -> Answer[payments.Payment]:
+    """Accept or reject a payment under review. The queue is the list of payments with `status=review`.
+
+    An accepted payment is authorised (a sale is captured), a rejected one fails and its hold is released at the issuer. Where
+    the gateway takes no decision by API the answer is 409 `decide_at_gateway`: decide in its console; the platform looks at the
+    payment until it is decided.
+    """
+    asked = payments.ReviewRequest(decision=data.decision, note=data.note)
+    return await services.answered(
+        actor, await payments.decide_review(services.acquiring, actor, idempotency_key, payment_id, asked)
+    )
+
+
+@post(
+    "/v1/card-credits",
+    operation_id="create_card_credit",
+    tags=_TAGS,
+    opt={"scope": "payments:write"},
+    responses=problems(404),
+)
+async def create_card_credit(
+    data: JSONBody[CreditRequest], actor: CurrentActor, services: Services, idempotency_key: IdempotencyKey
+) -> Answer[payments.Payment]:
+    """Pay from an account to a card: a payment of the kind `credit`, `paid` or `failed`.
+
+    The money is held on the account first. `paying` means that the payment system has not given a usable answer: the platform
+    finds out and tells by webhook; nothing is paid twice.
+    """
+    new = payments.NewCredit(
+        payment_method_id=data.payment_method_id,
+        account_id=data.account_id,
+        amount=data.amount,
+        currency=data.currency,
+        reference=data.reference,
+        description=data.description,
+        metadata=data.metadata,
+        billing=data.billing,
+    )
+    return await services.answered(actor, await payments.credit(services.acquiring, actor, idempotency_key, new))
+
+
+@post(
     "/v1/payments/{payment_id:str}/refund",
     operation_id="refund_payment",
     tags=_TAGS,
@@ -202,6 +325,9 @@ ROUTES = [
     get_payment,
     list_operations,
     capture_payment,
+    increment_payment,
+    decide_payment_review,
+    create_card_credit,
     refund_payment,
     void_payment,
 ]
