@@ -24,6 +24,7 @@ SCOPES: Final = frozenset(
     {
         "accounts:read", "accounts:write",
         "customers:read", "customers:write",
+        "disputes:read", "disputes:write",
         "events:read",
         "keys:read", "keys:write",
         "messages:read",
@@ -46,10 +47,13 @@ APPROVE: Final = "partners:approve"
 SUSPEND: Final = "partners:suspend"
 READ: Final = "partners:read"
 OPERATE: Final = "operators:write"
-OPERATOR_SCOPES: Final = frozenset({ONBOARD, APPROVE, SUSPEND, READ, OPERATE}) | {
+SETTLEMENT_READ: Final = "settlement:read"
+SETTLE: Final = "settlement:write"
+OPERATOR_SCOPES: Final = frozenset({ONBOARD, APPROVE, SUSPEND, READ, OPERATE, SETTLEMENT_READ, SETTLE}) | {
     scope for scope in SCOPES if scope.endswith(":read")
 }
-"""What an operator can be allowed: to look after partners, and to read on their behalf; never to move their money."""
+"""What an operator can be allowed: to look after partners, and to read on their behalf; not to move their money, but for what
+two operators decide about differences of settlement."""
 
 KEY_LIMIT: Final = 100
 OVERLAP_SECONDS: Final = 86_400

@@ -28,10 +28,11 @@ GRANT SELECT, INSERT ON settlement_day TO shanraq_app;
 GRANT UPDATE (status, source, digest, revision, lines, failures, problem, next_at, fetched_at) ON settlement_day
     TO shanraq_app;
 
--- How far disputes were read, and operations were looked at that should have been settled.
+-- How far days were written down, disputes read, and operations looked at that should have been settled.
 CREATE TABLE settlement_source (
     environment      text        NOT NULL CHECK (environment IN ('sandbox', 'live')),
     adapter          text        NOT NULL,
+    days_until       date        NOT NULL,
     swept_until      timestamptz NOT NULL,
     disputes_until   date        NOT NULL,
     disputes_next_at timestamptz NOT NULL,
@@ -42,7 +43,7 @@ CREATE TABLE settlement_source (
 ALTER TABLE settlement_source ENABLE ROW LEVEL SECURITY;
 CREATE POLICY staff ON settlement_source USING (visible('*', environment));
 GRANT SELECT, INSERT ON settlement_source TO shanraq_app;
-GRANT UPDATE (swept_until, disputes_until, disputes_next_at, failures, problem) ON settlement_source TO shanraq_app;
+GRANT UPDATE (days_until, swept_until, disputes_until, disputes_next_at, failures, problem) ON settlement_source TO shanraq_app;
 
 -- The lines as they were told, never changed; beside them what was made of them. The id derives from the gateway's, so the same
 -- line is one row however often it comes. Amounts are minor units.
