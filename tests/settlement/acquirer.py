@@ -27,7 +27,7 @@ def line(
     day: date,
     fees: tuple[int, int, int] = (0, 0, 0),
     net: int | None = None,
-    **keys: str,
+    keys: dict[str, str],
 ) -> SettlementLine:
     """Return a line; its net agrees with its amount and fees unless one is given."""
     interchange, scheme_fee, processing_fee = (Money(fee, amount.currency) for fee in fees)

@@ -10,6 +10,7 @@ from shanraq.accounts import SystemAccount
 from shanraq.core.actor import SYSTEM, Actor, ActorKind, Environment
 from shanraq.core.db import Database
 from shanraq.core.money import Currency, Money
+from shanraq.core.page import PageRequest
 from shanraq.payments import Operation, Payment, list_operations
 from shanraq.settlement import LineKind, SettlementLine, Sources, Terms
 from tests.payments.conftest import Shop, open_shop
@@ -87,7 +88,7 @@ class Desk:
             "gateway_id": operation.gateway_id if operation else "",
             "operation_id": operation.id if operation else "",
         }
-        made = line(kind, Money.of(minor, currency), line_id=f"line-{self.lines}", day=day, fees=fees, **names)
+        made = line(kind, Money.of(minor, currency), line_id=f"line-{self.lines}", day=day, fees=fees, keys=names)
         self.acquirer.add(day, made)
         return made
 
@@ -104,8 +105,6 @@ class Desk:
         return {row["line_id"]: row["state"] for row in rows}
 
     async def exceptions(self, status: str = "open") -> list[settlement.SettlementException]:
-        from shanraq.core.page import PageRequest
-
         page = await settlement.list_exceptions(
             self.db, operator(), SANDBOX, PageRequest(limit=500), status=settlement.ExceptionStatus(status)
         )
@@ -134,8 +133,7 @@ class Desk:
 @pytest.fixture
 async def desk(database: Database) -> Desk:
     database.clock = lambda: datetime(2026, 11, 25, 12, tzinfo=UTC)
-    desk = Desk(await open_shop(database))
-    return desk
+    return Desk(await open_shop(database))
 
 
 MORNING = datetime(2026, 11, 26, 6, tzinfo=UTC)

@@ -7,7 +7,10 @@ import msgspec
 from shanraq import settlement
 from shanraq.accounts import SystemAccount
 from shanraq.core.actor import SYSTEM
+from shanraq.core.crypto import Keyring
 from shanraq.settlement import LineKind
+from tests.flows.platform import onboard
+from tests.payments.gateway import LOST_AFTER
 from tests.settlement.conftest import MORNING, SANDBOX, YESTERDAY, Desk, operator
 
 
@@ -99,7 +102,7 @@ async def test_what_differs_is_not_posted_and_waits_for_a_person(desk: Desk) -> 
 
     await desk.settle()
 
-    found = {one.kind: one for one in await desk.exceptions()}
+    found = {one.kind.value: one for one in await desk.exceptions()}
     assert set(found) == {
         "amount_differs", "currency_differs", "status_differs", "duplicate_line", "net_differs", "missing_here"
     }  # fmt: skip
@@ -216,8 +219,6 @@ async def test_a_report_that_never_comes_is_told_once(desk: Desk) -> None:
 
 
 async def test_an_operation_without_an_outcome_settles_when_it_has_one(desk: Desk) -> None:
-    from tests.payments.gateway import LOST_AFTER
-
     desk.shop.gateway.script.append(LOST_AFTER)
     payment, operation = await desk.captured(1_000)
     assert operation.status == "unknown"
@@ -236,8 +237,6 @@ async def test_an_operation_without_an_outcome_settles_when_it_has_one(desk: Des
 
 
 async def test_what_the_gateway_charges_for_no_payment_is_borne_by_the_partner_that_is_named(desk: Desk) -> None:
-    from shanraq.core.crypto import Keyring
-    from tests.flows.platform import onboard
 
     issued = await onboard(desk.db, Keyring.generate())
     async with desk.db.begin(SYSTEM) as tx:

@@ -12,7 +12,7 @@ from shanraq.ops.app import Announce, open_database
 
 
 async def verify_platform(settings: Settings, progress: Progress, announce: Announce) -> list[str]:
-    """Return every finding of the ledger, the audit log, the credit transfers, settlement and webhook deliveries; empty when all hold."""
+    """Return every finding of ledger, audit log, credit transfers, settlement and webhook deliveries; empty when all hold."""
     async with open_database(settings, announce) as (_, app_dsn, _):
         db = await Database.connect(app_dsn, role=None if settings.database_owner_url else "shanraq_app")
         try:

@@ -158,7 +158,8 @@ async def save(tx: Tx, before: StoredDispute, after: Dispute, *, evidence: bytes
     saved = msgspec.structs.replace(after, version=before.dispute.version + 1, updated_at=tx.now)
     await tx.execute(
         """UPDATE dispute SET dispute_id = $2, stage = $3, response = $4, amount = $5, reason_code = $6, reason = $7,
-                              opened_at = $8, respond_by = $9, evidence = coalesce($10, evidence), version = $11, updated_at = $12
+                              opened_at = $8, respond_by = $9, evidence = coalesce($10, evidence), version = $11,
+                              updated_at = $12
             WHERE id = $1""",
         saved.id, saved.dispute_id, saved.stage, saved.response, saved.amount, saved.reason_code, saved.reason,
         saved.opened_at, saved.respond_by, evidence, saved.version, tx.now,

@@ -64,10 +64,11 @@ class Candidates:
                 self._taken.add(side.id)
                 return Owner.of(side, settles=True)
             return None
+        named = self._by_id.get(line.told_operation_id)
         for sides in (
-            self._by_payment[line.reference] if line.reference in self._by_payment else [],
-            self._by_gateway[line.gateway_id] if line.gateway_id in self._by_gateway else [],
-            [self._by_id[line.told_operation_id]] if line.told_operation_id in self._by_id else [],
+            self._by_payment.get(line.reference, []),
+            self._by_gateway.get(line.gateway_id, []),
+            [] if named is None else [named],
         ):
             if len({side.payment_id for side in sides}) == 1:
                 return Owner.of(sides[0], settles=False)

@@ -184,7 +184,10 @@ class OperationSide(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SettlementException(msgspec.Struct, frozen=True, kw_only=True):
-    """Something of settlement that a person has to look at. `amount_here` is ours, `amount_there` the gateway's; minor units."""
+    """Something of settlement that a person has to look at.
+
+    `amount_here` is ours, `amount_there` the gateway's, in minor units; what takes money is negative.
+    """
 
     id: str
     environment: Environment
@@ -352,15 +355,15 @@ class Terms:
 
     A report of a day is asked for `report_after` its end (UTC), every `retry_first` at first and up to `retry_last` apart;
     after that it is asked for again every day for `refetch_days`. An operation is missed `expected_days` and `grace_days` after
-    it succeeded. On `closed_weekdays` (Monday is 0) and `holidays` no report is missed. `fees_partner` bears what the gateway
-    charges for no payment.
+    it succeeded. A payment system is followed from `first_days` before it was first seen. On `closed_weekdays` (Monday is 0)
+    and `holidays` no report is missed. `fees_partner` bears what the gateway charges for no payment.
     """
 
     report_after: timedelta = timedelta(hours=1)
     retry_first: timedelta = timedelta(minutes=1)
     retry_last: timedelta = timedelta(hours=1)
     refetch_days: int = 7
-    first_days: int = 7
+    first_days: int = 1
     expected_days: int = 1
     grace_days: int = 2
     closed_weekdays: frozenset[int] = frozenset()
