@@ -26,6 +26,7 @@ from shanraq.core.errors import UnavailableError
 from shanraq.core.settings import Settings
 from shanraq.ops.app import Announce, Platform, open_courier, open_platform
 from shanraq.ops.role import Role
+from shanraq.ops.settlement import sources_of
 from shanraq.ops.switch import switching
 from shanraq.ops.worker import Worker
 from shanraq.switch import Acceptor
@@ -158,6 +159,8 @@ async def _working(
         interbank=platform.interbank,
         recover_interval_seconds=platform.settings.recover_interval_seconds,
         produce_reports=partial(statements.produce, platform.db, platform.keyring, platform.institution),
+        settlement_sources=sources_of(platform),
+        settle_interval_seconds=platform.settings.settlement.interval_seconds,
     )
     working = asyncio.create_task(worker.run(), name="worker")
     working.add_done_callback(_reporter(failed))

@@ -1,4 +1,4 @@
-"""The worker: number events, deliver webhooks, recover payments, carry out reversals and files, report, forget what is old.
+"""The worker: number events, deliver webhooks, recover and settle payments, carry out reversals and files, report, forget.
 
 Any number of workers run side by side; each loop takes what no other has. A loop that fails is logged and goes on.
 """
@@ -14,7 +14,7 @@ from typing import Final
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
-from shanraq import credit_transfers, events, partners, payment_files, payments, transactions, webhooks
+from shanraq import credit_transfers, events, partners, payment_files, payments, settlement, transactions, webhooks
 from shanraq.adapters.cardhost import CardHostAdapter
 from shanraq.core import once
 from shanraq.core.actor import SYSTEM, Environment
@@ -59,6 +59,8 @@ class Worker:
         interbank: credit_transfers.Interbank | None = None,
         recover_interval_seconds: float = 5.0,
         produce_reports: Callable[[], Awaitable[int]] | None = None,
+        settlement_sources: settlement.Sources | None = None,
+        settle_interval_seconds: float = 10.0,
     ) -> None:
         self._db = db
         self._card_hosts = card_hosts
@@ -67,6 +69,8 @@ class Worker:
         self._courier = courier
         self._recover_interval_seconds = recover_interval_seconds
         self._produce_reports = produce_reports
+        self._settlement_sources = settlement_sources or settlement.Sources()
+        self._settle_interval_seconds = settle_interval_seconds
         self._enqueued = asyncio.Event()
         self._stop = asyncio.Event()
         self._events = Counter("shanraq_events_sequenced", "Events numbered by this process.", registry=registry)
@@ -91,6 +95,9 @@ class Worker:
             "Age of the oldest credit transfer that a clearing system has not decided on.",
             registry=registry,
         )
+        self._exceptions = Gauge(
+            "shanraq_settlement_exceptions", "Exceptions of settlement that wait for a person.", registry=registry
+        )
         self._online = Gauge("shanraq_card_host_connections", "Connections that are up.", ("link",), registry=registry)
 
     async def run(self) -> None:
@@ -109,6 +116,7 @@ class Worker:
                 group.create_task(self._every(3600.0, "forget", self._forget), name="forget")
                 group.create_task(self._every(5.0, "observe", self._observe), name="observe")
                 group.create_task(self._every(_EXECUTE_SECONDS, "execute", self._execute), name="execute")
+                group.create_task(self._every(self._settle_interval_seconds, "settle", self._settle), name="settle")
                 for environment in self._interbank.clearings:
                     self._clear(group, environment)
                 if self._produce_reports is not None:
@@ -171,6 +179,9 @@ class Worker:
     async def _advance(self) -> int:
         return await payment_files.advance(self._db, self._acquiring.keyring)
 
+    async def _settle(self) -> int:
+        return await settlement.settle(self._db, self._settlement_sources)
+
     async def _expire(self) -> int:
         return await transactions.expire_holds(self._db)
 
@@ -186,6 +197,7 @@ class Worker:
     async def _observe(self) -> int:
         async with self._db.begin(SYSTEM) as tx:
             self._unstamped.set(await events.unstamped(tx))
+        self._exceptions.set(await settlement.open_exceptions(self._db, SYSTEM))
         self._unanswered.set(await credit_transfers.oldest_unanswered_seconds(self._db))
         self._unknown.set(await payments.oldest_unknown_seconds(self._db))
         for host in self._card_hosts:
