@@ -14,20 +14,19 @@ from shanraq.settlement.port import LineKind
 _ENDED = frozenset((DayStatus.COMPLETE, DayStatus.CLOSED))
 
 
-async def complete_day(db: Database, environment: Environment, name: str, day: date) -> int:
-    """Tell partners whose lines of a complete day are all settled, once for so many lines; return how many were told."""
+async def complete_days(db: Database, environment: Environment, name: str) -> int:
+    """Tell partners of complete days whose lines are all settled, once for so many lines; return how many were looked at."""
     async with db.begin(SYSTEM) as tx:
-        if not await has_ended(tx, environment, name, day):
-            return 0
-        settled = await store.completions(tx, environment, name, day)
-    for partner_id, book in settled:
+        due = await store.due_completions(tx, environment, name)
+    for day, partner_id, book in due:
 
-        async def work(tx: Tx) -> None:
+        async def work(tx: Tx, day: date = day) -> None:
             await store.lock_partner(tx)
             await tell_if_complete(tx, name, day)
+            await store.looked_at(tx, name, day)
 
         await db.run(SYSTEM.acting_for(partner_id, environment, book), work)
-    return len(settled)
+    return len(due)
 
 
 async def has_ended(tx: Tx, environment: Environment, name: str, day: date) -> bool:

@@ -238,7 +238,7 @@ async def _balance(tx: Tx, stored: StoredDispute) -> StoredDispute:
         await _owed(tx, stored, difference, problem)
         return await dispute_store.save_money(tx, stored, dispute.amount_taken, tx.now + _TRY_AGAIN, moves=moves)
     audit.record(tx, "dispute.money_moved", dispute.id, {"amount": difference, "currency": dispute.currency})
-    await store.clear_subject(tx, ExceptionKind.DISPUTE_UNPAID, dispute.id)
+    await store.clear_subject(tx, ExceptionKind.DISPUTE_UNPAID, dispute.environment, dispute.adapter, dispute.id)
     return await dispute_store.save_money(tx, stored, wanted, None, moves=moves)
 
 

@@ -19,7 +19,7 @@ from shanraq.core.crypto import sha256
 from shanraq.core.db import Database, Tx, chunks
 from shanraq.core.errors import ShanraqError
 from shanraq.settlement import disputes, store
-from shanraq.settlement.complete import complete_day
+from shanraq.settlement.complete import complete_days
 from shanraq.settlement.model import DayStatus, ExceptionKind, SettlementDay, Sources, Terms
 from shanraq.settlement.port import SettlementLine, SettlementReport, Settles
 from shanraq.settlement.settle import miss_operations, settle_lines
@@ -61,7 +61,6 @@ async def fetch_day(db: Database, sources: Sources, environment: Environment, na
     opened = await db.run(SYSTEM, open_day)
     await _fetch(db, adapter, terms, opened)
     await _lines(db, environment, name, adapter, terms)
-    await complete_day(db, environment, name, day)
     async with db.begin(SYSTEM) as tx:
         return await store.load_day(tx, environment, name, day)
 
@@ -75,7 +74,6 @@ async def _reports(db: Database, environment: Environment, name: str, adapter: S
     while (day := await db.run(SYSTEM, take)) is not None:
         read += await _fetch(db, adapter, terms, day)
         await _lines(db, environment, name, adapter, terms)
-        await complete_day(db, environment, name, day.day)
     return read
 
 
@@ -87,9 +85,8 @@ async def _open_source(tx: Tx, environment: Environment, name: str, terms: Terms
 
 async def _lines(db: Database, environment: Environment, name: str, _: Settles, terms: Terms) -> int:
     judged = await settle_lines(db, environment, name, terms)
-    for day in sorted(judged):
-        await complete_day(db, environment, name, day)
-    return judged.total() + await miss_operations(db, environment, name, terms)
+    await complete_days(db, environment, name)
+    return judged + await miss_operations(db, environment, name, terms)
 
 
 async def _fetch(db: Database, adapter: Settles, terms: Terms, day: SettlementDay) -> int:
@@ -161,7 +158,8 @@ async def _keep(db: Database, terms: Terms, day: SettlementDay, report: Settleme
         else:
             status, next_at = DayStatus.COMPLETE, tx.now + timedelta(days=1)
         other = await store.save_report(tx, day, status, report.source, digest, len(hashes), next_at)
-        await store.clear_subject(tx, ExceptionKind.REPORT_MISSING, day.day.isoformat())
+        await store.clear_subject(tx, ExceptionKind.REPORT_MISSING, day.environment, day.adapter, day.day.isoformat())
+        await store.make_all_due(tx, day)
         if other:
             audit.record(
                 tx,

@@ -33,8 +33,8 @@ _OF_OUR_COSTS: Final = frozenset((ExceptionKind.FEE_DIFFERS, ExceptionKind.NET_D
 _GONE_WHEN_MATCHED: Final = (ExceptionKind.MISSING_HERE, ExceptionKind.STATUS_DIFFERS)
 
 
-async def settle_lines(db: Database, environment: Environment, adapter: str, terms: Terms) -> Counter[date]:
-    """Match, judge and post all lines of a payment system that wait for it; return how many were judged of each day.
+async def settle_lines(db: Database, environment: Environment, adapter: str, terms: Terms) -> int:
+    """Match, judge and post all lines of a payment system that wait for it; return how many were judged.
 
     Any number of processes may run it side by side, and it may be killed between any two steps.
     """
@@ -52,14 +52,14 @@ async def settle_lines(db: Database, environment: Environment, adapter: str, ter
     return await _judge_assigned(db, environment, adapter, terms)
 
 
-async def _judge_assigned(db: Database, environment: Environment, adapter: str, terms: Terms) -> Counter[date]:
-    judged: Counter[date] = Counter()
+async def _judge_assigned(db: Database, environment: Environment, adapter: str, terms: Terms) -> int:
+    judged = 0
     async with db.begin(SYSTEM) as tx:
         owners = await store.owners_of_assigned(tx, environment, adapter)
     for partner_id, book in owners:
         actor = SYSTEM.acting_for(partner_id, environment, book)
-        while batch := await db.run(actor, lambda tx: _judge_batch(tx, adapter, terms)):
-            judged += batch
+        while count := await db.run(actor, lambda tx: _judge_batch(tx, adapter, terms)):
+            judged += count
     return judged
 
 
@@ -142,11 +142,11 @@ async def _nobodys(tx: Tx, lines: Sequence[StoredLine]) -> None:
     audit.record(tx, "settlement.missing_here", lines[0].adapter, {"lines": [line.id for line in lines]})
 
 
-async def _judge_batch(tx: Tx, adapter: str, terms: Terms) -> Counter[date]:
+async def _judge_batch(tx: Tx, adapter: str, terms: Terms) -> int:
     await store.lock_partner(tx)
     lines = await store.assigned_lines(tx, adapter, LINES_PER_BATCH)
     if not lines:
-        return Counter()
+        return 0
     _, environment = tx.actor.scope
     operation_ids = {line.operation_id for line in lines} - {None}
     payment_ids = {line.payment_id for line in lines if line.payment_id and line.kind not in OF_AN_OPERATION}
@@ -181,6 +181,7 @@ async def _judge_batch(tx: Tx, adapter: str, terms: Terms) -> Counter[date]:
     await store.clear(
         tx, [ExceptionKind.MISSING_THERE], operations=[line.operation_id for line in posted if line.operation_id]
     )
+    await store.make_due(tx, adapter, {line.day for line in lines})
     audit.record(
         tx,
         "settlement.posted",
@@ -192,7 +193,7 @@ async def _judge_batch(tx: Tx, adapter: str, terms: Terms) -> Counter[date]:
             "last": lines[-1].id,
         },
     )
-    return Counter(line.day for line in lines)
+    return len(lines)
 
 
 def _sums(lines: Sequence[StoredLine]) -> dict[str, int]:

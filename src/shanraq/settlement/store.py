@@ -403,22 +403,45 @@ async def figures(tx: Tx, environment: Environment, adapter: str, day: date) -> 
     )  # fmt: skip
 
 
-async def completions(tx: Tx, environment: Environment, adapter: str, day: date) -> list[tuple[str, int]]:
-    """Return the partners (id, book) whose lines of a day are all settled, and more of them than they were told."""
-    rows = await tx.rows(
-        """SELECT l.partner_id, min(l.book) AS book
-             FROM settlement_line l
-             LEFT JOIN settlement_exception e ON e.line = l.id AND e.status IN ('open', 'proposed') AND e.kind <> 'fee_differs'
-             LEFT JOIN settlement_completion c ON (c.environment, c.adapter, c.day, c.partner_id)
-                                                = (l.environment, l.adapter, l.day, l.partner_id)
-            WHERE l.environment = $1 AND l.adapter = $2 AND l.day = $3 AND l.partner_id <> ''
-            GROUP BY l.partner_id
-           HAVING count(*) FILTER (WHERE l.state IN ('new', 'assigned') OR e.id IS NOT NULL) = 0
-              AND count(DISTINCT l.id) > coalesce(min(c.lines), 0)
-            ORDER BY l.partner_id""",
-        environment, adapter, day,
+async def make_due(tx: Tx, adapter: str, days: Collection[date]) -> None:
+    """Have somebody look whether days of the partner are settled now."""
+    partner_id, environment = tx.actor.scope
+    await tx.execute(
+        """INSERT INTO settlement_completion (environment, adapter, day, partner_id, book, due)
+           SELECT $1, $2, day, $4, $5, true FROM unnest($3::date[]) u(day) ORDER BY day
+           ON CONFLICT (environment, adapter, day, partner_id) DO UPDATE SET due = true""",
+        environment, adapter, list(days), partner_id, tx.actor.book,
     )  # fmt: skip
-    return [(row["partner_id"], row["book"]) for row in rows]
+
+
+async def make_all_due(tx: Tx, day: SettlementDay) -> None:
+    """Have somebody look whether a day is settled now, for every partner with lines that were judged."""
+    await tx.execute(
+        "UPDATE settlement_completion SET due = true WHERE environment = $1 AND adapter = $2 AND day = $3 AND NOT due",
+        day.environment, day.adapter, day.day,
+    )  # fmt: skip
+
+
+async def due_completions(tx: Tx, environment: Environment, adapter: str) -> list[tuple[date, str, int]]:
+    """Return ended days that may be settled now: (day, partner, book)."""
+    rows = await tx.rows(
+        """SELECT c.day, c.partner_id, c.book
+             FROM settlement_completion c JOIN settlement_day d USING (environment, adapter, day)
+            WHERE c.due AND c.environment = $1 AND c.adapter = $2 AND d.status IN ('complete', 'closed') AND d.revision > 0
+            ORDER BY c.day, c.partner_id""",
+        environment, adapter,
+    )  # fmt: skip
+    return [(row["day"], row["partner_id"], row["book"]) for row in rows]
+
+
+async def looked_at(tx: Tx, adapter: str, day: date) -> None:
+    """Write down that there is nothing to tell of a day for the present."""
+    partner_id, environment = tx.actor.scope
+    await tx.execute(
+        """UPDATE settlement_completion SET due = false
+            WHERE environment = $1 AND adapter = $2 AND day = $3 AND partner_id = $4""",
+        environment, adapter, day, partner_id,
+    )  # fmt: skip
 
 
 async def pending(tx: Tx, adapter: str, day: date) -> int:
@@ -451,11 +474,11 @@ async def complete(tx: Tx, adapter: str, day: date, lines: int) -> bool:
     partner_id, environment = tx.actor.scope
     return bool(
         await tx.execute(
-            """INSERT INTO settlement_completion AS c (environment, adapter, day, partner_id, lines, completed_at)
-               VALUES ($1, $2, $3, $4, $5, $6)
-               ON CONFLICT (environment, adapter, day, partner_id) DO UPDATE SET lines = $5, completed_at = $6
-                WHERE c.lines < $5""",
-            environment, adapter, day, partner_id, lines, tx.now,
+            """INSERT INTO settlement_completion AS c (environment, adapter, day, partner_id, book, lines, due, completed_at)
+               VALUES ($1, $2, $3, $4, $5, $6, false, $7)
+               ON CONFLICT (environment, adapter, day, partner_id) DO UPDATE SET lines = $6, completed_at = $7
+                WHERE c.lines < $6""",
+            environment, adapter, day, partner_id, tx.actor.book, lines, tx.now,
         )
     )  # fmt: skip
 
@@ -622,13 +645,13 @@ async def clear(
     )  # fmt: skip
 
 
-async def clear_subject(tx: Tx, kind: ExceptionKind, subject: str) -> int:
-    """Close the exception of a kind about a subject."""
+async def clear_subject(tx: Tx, kind: ExceptionKind, environment: Environment, adapter: str, subject: str) -> int:
+    """Close the exception of a kind about a subject of a payment system."""
     return await tx.execute(
         """UPDATE settlement_exception SET status = 'cleared', action = '', proposed_by = NULL, version = version + 1,
-                                           updated_at = $3
-            WHERE kind = $1 AND subject = $2 AND status IN ('open', 'proposed')""",
-        kind, subject, tx.now,
+                                           updated_at = $5
+            WHERE kind = $1 AND environment = $2 AND adapter = $3 AND subject = $4 AND status IN ('open', 'proposed')""",
+        kind, environment, adapter, subject, tx.now,
     )  # fmt: skip
 
 

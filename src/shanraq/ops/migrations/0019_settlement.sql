@@ -140,20 +140,25 @@ GRANT SELECT, INSERT ON settlement_exception TO shanraq_app;
 GRANT UPDATE (partner_id, book, payment_id, operation_id, status, action, reason, terms, proposed_by, decided_by, version,
               updated_at) ON settlement_exception TO shanraq_app;
 
--- Of which days partners were told that they are settled, and with how many lines: late ones are told again.
+-- Of which days partners were told that they are settled, and with how many lines: late ones are told again. `due` asks somebody to
+-- look whether there is something to tell: it is set with what might settle the day.
 CREATE TABLE settlement_completion (
     environment  text        NOT NULL CHECK (environment IN ('sandbox', 'live')),
     adapter      text        NOT NULL,
     day          date        NOT NULL,
     partner_id   text        NOT NULL,
-    lines        int         NOT NULL CHECK (lines > 0),
-    completed_at timestamptz NOT NULL,
-    PRIMARY KEY (environment, adapter, day, partner_id)
+    book         bigint      NOT NULL CHECK (book > 0),
+    lines        int         NOT NULL DEFAULT 0 CHECK (lines >= 0),
+    due          boolean     NOT NULL,
+    completed_at timestamptz,
+    PRIMARY KEY (environment, adapter, day, partner_id),
+    CHECK ((lines > 0) = (completed_at IS NOT NULL))
 ) WITH (fillfactor = 80);
+CREATE INDEX settlement_completion_due ON settlement_completion (environment, adapter, day) WHERE due;
 ALTER TABLE settlement_completion ENABLE ROW LEVEL SECURITY;
 CREATE POLICY own ON settlement_completion USING (visible(partner_id, environment));
 GRANT SELECT, INSERT ON settlement_completion TO shanraq_app;
-GRANT UPDATE (lines, completed_at) ON settlement_completion TO shanraq_app;
+GRANT UPDATE (lines, due, completed_at) ON settlement_completion TO shanraq_app;
 
 -- Disputes. `taken` is what was taken from the account of the payment for it; `next_at` is set while that is not what it should be.
 CREATE TABLE dispute (
