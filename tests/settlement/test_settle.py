@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 
 import msgspec
@@ -254,3 +255,20 @@ async def test_what_the_gateway_charges_for_no_payment_is_borne_by_the_partner_t
     assert figures.settled
     assert figures.totals[0].charged == -700
     assert msgspec.json.encode(figures)
+
+
+async def test_processes_side_by_side_settle_a_day_once(desk: Desk) -> None:
+    made = [await desk.captured(1_000 + number) for number in range(12)]
+    for number, (payment, operation) in enumerate(made):
+        desk.line(payment, operation, fees=(number, 1, 1))
+    desk.line(*made[0])
+    desk.at(MORNING)
+
+    await asyncio.gather(desk.fetch(), desk.settle(), desk.fetch(), desk.settle(), desk.settle())
+
+    assert sorted((await desk.states()).values()) == ["duplicate_line"] + ["matched"] * 12
+    assert await desk.held(SystemAccount.CARD_CLEARING) == 0
+    assert [one.kind.value for one in await desk.exceptions()] == ["duplicate_line"]
+    assert await desk.proved()
+    await desk.resolve((await desk.exceptions())[0].id, "ignore")
+    assert await desk.events("settlement.completed") == 1
