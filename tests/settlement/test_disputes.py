@@ -10,7 +10,7 @@ from shanraq.accounts import SystemAccount, suspend_account
 from shanraq.core.crypto import Keyring
 from shanraq.core.money import Money
 from shanraq.core.page import PageRequest
-from shanraq.payments import Payment
+from shanraq.payments import CardDataInTextError, Payment
 from shanraq.settlement import DisputeNotice, DisputeStage, LineKind
 from tests.money_world import partner
 from tests.settlement.conftest import MORNING, Desk
@@ -185,6 +185,11 @@ async def test_a_partner_accepts_or_fights_and_nobody_else(desk: Desk) -> None:
         await settlement.represent_dispute(db, KEYRING, owner, earlier.id, EVIDENCE)
     with pytest.raises(settlement.EvidenceNotFoundError):
         await settlement.export_evidence(db, KEYRING, owner, later.id)
+    number = settlement.Representment(
+        evidence=[settlement.EvidenceItem(kind="receipt", text="Paid by 4111 1111 1111 1111.")]
+    )
+    with pytest.raises(CardDataInTextError, match=r"evidence\.0\.text"):
+        await settlement.represent_dispute(db, KEYRING, owner, later.id, number)
     fought = await settlement.represent_dispute(db, KEYRING, owner, later.id, EVIDENCE)
     assert fought.response == "represented"
     exported = await settlement.export_evidence(db, KEYRING, owner, later.id)

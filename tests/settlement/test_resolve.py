@@ -10,6 +10,7 @@ from shanraq.accounts import SystemAccount
 from shanraq.core.actor import MissingScopeError
 from shanraq.core.crypto import Keyring
 from shanraq.core.db import Database
+from shanraq.payments import CardDataInTextError
 from shanraq.settlement import LineKind, ResolutionAction
 from tests.flows.platform import onboard
 from tests.money_world import Bank, partner, unknown_id
@@ -182,6 +183,13 @@ async def test_refusals_name_what_is_wrong(desk: Desk) -> None:
         await desk.resolve(exception.id, "post")
     with pytest.raises(settlement.ResolutionRefusedError, match="no such account"):
         await desk.resolve(exception.id, "post", account_id=unknown_id("acc"))
+    with pytest.raises(CardDataInTextError, match="reason"):
+        await settlement.propose(
+            desk.db,
+            operator(),
+            exception.id,
+            settlement.NewResolution(action=ResolutionAction.IGNORE, reason="card 4111111111111111"),
+        )
     with pytest.raises(settlement.SettlementExceptionNotFoundError):
         await desk.resolve(unknown_id("sxc"), "ignore")
     with pytest.raises(settlement.ExceptionDecidedError):

@@ -8,13 +8,14 @@ import signal
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import partial
 from typing import Any, Final
 
 import structlog
 import uvicorn
 
-from shanraq import partners, statements, webhooks
+from shanraq import partners, payments, statements, webhooks
 from shanraq.api import v1
 from shanraq.api.app import Edge, create_app
 from shanraq.api.health import Health
@@ -146,6 +147,10 @@ def _keep_what_stays() -> None:
     gc.set_threshold(*_COLLECT_AFTER)
 
 
+def _days(number: int) -> timedelta | None:
+    return timedelta(days=number) if number >= 0 else None
+
+
 @asynccontextmanager
 async def _working(
     platform: Platform, courier: webhooks.Courier, failed: asyncio.Future[None]
@@ -161,6 +166,10 @@ async def _working(
         produce_reports=partial(statements.produce, platform.db, platform.keyring, platform.institution),
         settlement_sources=sources_of(platform),
         settle_interval_seconds=platform.settings.settlement.interval_seconds,
+        card_retention=payments.CardRetention(
+            after_expiry=_days(platform.settings.card_kept_days_after_expiry),
+            after_last_use=_days(platform.settings.card_kept_days_after_use),
+        ),
     )
     working = asyncio.create_task(worker.run(), name="worker")
     working.add_done_callback(_reporter(failed))

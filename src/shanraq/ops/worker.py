@@ -61,6 +61,7 @@ class Worker:
         produce_reports: Callable[[], Awaitable[int]] | None = None,
         settlement_sources: settlement.Sources | None = None,
         settle_interval_seconds: float = 10.0,
+        card_retention: payments.CardRetention | None = None,
     ) -> None:
         self._db = db
         self._card_hosts = card_hosts
@@ -71,6 +72,7 @@ class Worker:
         self._produce_reports = produce_reports
         self._settlement_sources = settlement_sources or settlement.Sources()
         self._settle_interval_seconds = settle_interval_seconds
+        self._card_retention = card_retention or payments.CardRetention()
         self._enqueued = asyncio.Event()
         self._stop = asyncio.Event()
         self._events = Counter("shanraq_events_sequenced", "Events numbered by this process.", registry=registry)
@@ -192,6 +194,7 @@ class Worker:
         for host in self._card_hosts:
             forgotten += await host.forget()
         forgotten += await payment_files.sweep(self._db)
+        forgotten += await payments.purge_cards(self._db, self._card_retention)
         return forgotten + await partners.prune_nonces(self._db)
 
     async def _observe(self) -> int:

@@ -45,6 +45,7 @@ from shanraq.partners.errors import (
 from shanraq.partners.find import act_for, find_partner, find_preferences, list_keys, list_partners
 from shanraq.partners.go_live import go_live
 from shanraq.partners.issue_key import issue_key
+from shanraq.partners.keys import SEALED
 from shanraq.partners.model import (
     APPROVE,
     ONBOARD,
@@ -84,6 +85,7 @@ __all__ = [
     "OPERATOR_SCOPES",
     "READ",
     "SCOPES",
+    "SEALED",
     "SETTLE",
     "SETTLEMENT_READ",
     "SUSPEND",

@@ -31,22 +31,27 @@ from shanraq.payments.model import (
 )
 from shanraq.payments.recover import oldest_unknown_seconds, recover
 from shanraq.payments.refund import refund
+from shanraq.payments.retention import CardRetention, purge_cards
 from shanraq.payments.send import Acquiring
+from shanraq.payments.texts import CardDataInTextError, refuse_card_numbers
 from shanraq.payments.vault import (
+    SEALED,
     delete_payment_method,
     find_payment_method,
     list_payment_methods,
-    reseal,
     tokenize,
 )
 from shanraq.payments.void import void
 
 __all__ = [
+    "SEALED",
     "Acquiring",
     "AmountNotCapturableError",
     "AmountNotRefundableError",
     "BillingDetails",
+    "CardDataInTextError",
     "CardExpiredError",
+    "CardRetention",
     "Failure",
     "ForestalledError",
     "Gateways",
@@ -74,9 +79,10 @@ __all__ = [
     "list_payment_methods",
     "list_payments",
     "oldest_unknown_seconds",
+    "purge_cards",
     "recover",
     "refund",
-    "reseal",
+    "refuse_card_numbers",
     "tokenize",
     "void",
 ]

@@ -8,6 +8,7 @@ payment_settlement, list_disputes, find_dispute, accept_dispute, represent_dispu
 """
 
 from shanraq.settlement.disputes import (
+    SEALED,
     Evidence,
     accept_dispute,
     export_evidence,
@@ -73,7 +74,7 @@ from shanraq.settlement.resolve import approve, propose, reject
 from shanraq.settlement.verify import verify
 
 __all__ = [
-    "BothSides", "DayFigures", "DayStatus", "Dispute", "DisputeClosedError", "DisputeNotFoundError", "DisputeNotice",
+    "SEALED", "BothSides", "DayFigures", "DayStatus", "Dispute", "DisputeClosedError", "DisputeNotFoundError", "DisputeNotice",
     "DisputeOverdueError", "DisputeResponse", "DisputeStage", "Evidence", "EvidenceItem", "EvidenceNotFoundError",
     "ExceptionDecidedError", "ExceptionKind", "ExceptionStatus", "FeeRule", "LineKind", "LineState", "NewResolution",
     "PaymentSettlement", "Representment", "ResolutionAction", "ResolutionIncompleteError", "ResolutionRefusedError",

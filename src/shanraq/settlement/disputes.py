@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 import structlog
 
-from shanraq import accounts, audit, events, transactions
+from shanraq import accounts, audit, events, payments, transactions
 from shanraq.accounts import SystemAccount
 from shanraq.core.actor import SYSTEM, Actor, Environment
 from shanraq.core.crypto import Keyring
@@ -21,6 +21,7 @@ from shanraq.core.db import Database, Tx
 from shanraq.core.ids import derived_number, new_id
 from shanraq.core.money import Currency, Money
 from shanraq.core.page import Page, PageRequest, page_of
+from shanraq.core.reseal import Sealed
 from shanraq.settlement import dispute_store, store
 from shanraq.settlement.dispute_store import StoredDispute
 from shanraq.settlement.errors import DisputeClosedError, DisputeOverdueError, EvidenceNotFoundError
@@ -49,6 +50,13 @@ _RANK: Final = {
 _ENDS: Final = frozenset((DisputeStage.WON, DisputeStage.LOST))
 _NO_MONEY: Final = frozenset((DisputeStage.ALERT, DisputeStage.WON))
 _TRY_AGAIN: Final = timedelta(hours=1)
+
+
+def _context(id_: str) -> str:
+    return f"dispute/{id_}/evidence"
+
+
+SEALED: Final = (Sealed("dispute", ("id",), "evidence", _context),)
 
 
 async def receive(db: Database, environment: Environment, adapter: str, notices: Sequence[DisputeNotice]) -> int:
@@ -326,9 +334,11 @@ async def represent_dispute(
     """Fight a dispute with evidence, which is kept sealed. It can be replaced until the stage ends.
 
     Neither gateway documents a call for it: a person hands the exported file in. Raises DisputeNotFoundError,
-    DisputeClosedError, DisputeOverdueError.
+    DisputeClosedError, DisputeOverdueError, CardDataInTextError.
     """
     actor.require("disputes:write")
+    for number, item in enumerate(representment.evidence):
+        payments.refuse_card_numbers(**{f"evidence.{number}.text": item.text})
 
     async def work(tx: Tx) -> Dispute:
         stored = await dispute_store.load(tx, dispute_id, lock=True)
@@ -339,7 +349,7 @@ async def represent_dispute(
             raise DisputeClosedError(f"it is {dispute.stage}", field="dispute_id")
         if dispute.respond_by is not None and tx.now > dispute.respond_by:
             raise DisputeOverdueError(f"an answer was due by {dispute.respond_by.isoformat()}", field="dispute_id")
-        sealed = keyring.seal(msgspec.json.encode(representment), context=f"dispute evidence {dispute.id}")
+        sealed = keyring.seal(msgspec.json.encode(representment), context=_context(dispute.id))
         after = msgspec.structs.replace(dispute, response=DisputeResponse.REPRESENTED)
         return (await _answered(tx, stored, after, "represented", sealed)).dispute
 
@@ -361,7 +371,7 @@ async def export_evidence(db: Database, keyring: Keyring, actor: Actor, dispute_
         stored = await dispute_store.load(tx, dispute_id)
         if stored.evidence is None:
             raise EvidenceNotFoundError(field="dispute_id")
-        plain = keyring.open(stored.evidence, context=f"dispute evidence {stored.dispute.id}")
+        plain = keyring.open(stored.evidence, context=_context(stored.dispute.id))
         audit.record(tx, "dispute.evidence_exported", stored.dispute.id)
         return Evidence(
             dispute=stored.dispute,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from shanraq import accounts, audit, partners, transactions
+from shanraq import accounts, audit, partners, payments, transactions
 from shanraq.accounts import SystemAccount
 from shanraq.core.actor import Actor, Environment
 from shanraq.core.db import Database, Tx
@@ -57,9 +57,11 @@ class _Locked:
 async def propose(db: Database, actor: Actor, exception_id: str, new: NewResolution) -> SettlementException:
     """Say how an exception is to be resolved. `link` is done at once; what moves or forgets money waits for another operator.
 
-    Raises SettlementExceptionNotFoundError, ExceptionDecidedError, ResolutionIncompleteError, ResolutionRefusedError.
+    Raises SettlementExceptionNotFoundError, ExceptionDecidedError, ResolutionIncompleteError, ResolutionRefusedError,
+    CardDataInTextError.
     """
     actor.require(partners.SETTLE)
+    payments.refuse_card_numbers(reason=new.reason)
 
     async def work(tx: Tx) -> SettlementException:
         locked = _Locked(*await store.load_exception(tx, exception_id, lock=True))
