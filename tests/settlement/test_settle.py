@@ -84,6 +84,21 @@ async def test_lines_are_found_by_every_key_they_may_have(desk: Desk) -> None:
     assert await desk.proved()
 
 
+async def test_a_line_that_names_another_payment_is_not_taken_for_one_with_the_same_number(desk: Desk) -> None:
+    payment, capture = await desk.captured(1_000)
+    desk.line(payment, capture, reference=payment.id, reconciliation_id="000000123456")
+    desk.at(MORNING)
+    await desk.fetch()
+    stranger = desk.line(
+        payment, None, LineKind.CHARGEBACK, 1_000, reference="pay_of_years_ago", reconciliation_id="000000123456"
+    )
+
+    await desk.fetch()
+
+    assert (await desk.states())[stranger.line_id] == "missing_here"
+    assert (await desk.shop.balance())[0] == 1_000
+
+
 async def test_what_differs_is_not_posted_and_waits_for_a_person(desk: Desk) -> None:
     other = await desk.captured(2_000)
     desk.line(*other, amount=1_900)

@@ -63,8 +63,9 @@ async def owners(
                    UNION SELECT gateway_id, payment_id FROM payment_operation WHERE gateway_id = ANY($4) AND gateway_id <> ''
                   ) k(key, id)
              JOIN payment p ON p.id = k.id
-             JOIN LATERAL (SELECT book FROM payment_operation WHERE payment_id = p.id ORDER BY id LIMIT 1) o ON true
-            WHERE p.environment = $1 AND p.adapter = $2""",
+             JOIN LATERAL (SELECT book FROM payment_operation WHERE payment_id = p.id AND adapter = $2 ORDER BY id LIMIT 1) o
+               ON true
+            WHERE p.environment = $1""",
         environment, adapter, list(payment_ids), list(gateway_ids),
     )  # fmt: skip
     return {row["key"]: Owner(row["partner_id"], row["book"], row["id"], row["account_id"]) for row in rows}

@@ -56,7 +56,8 @@ class Candidates:
         """Return whose a line is, by the surest key it has: operation id, gateway id, payment, reconciliation id.
 
         By payment alone the operation of the line's kind is taken that no other line settles: one with the same amount before
-        others, and none where several are left. None where no key leads to an operation of this payment system.
+        others, and none where several are left. A reconciliation id counts for a line that names no payment. None where no key
+        leads to an operation of this payment system.
         """
         if line.kind in OF_AN_OPERATION:
             side = self._settled_by(line)
@@ -72,10 +73,8 @@ class Candidates:
         ):
             if len({side.payment_id for side in sides}) == 1:
                 return Owner.of(sides[0], settles=False)
-        if line.reconciliation_id in self._reconciled:
-            payment_id, partner_id, book = self._reconciled[line.reconciliation_id]
-            return Owner(partner_id, book, payment_id)
-        return None
+        known = self._reconciled_with(line)
+        return None if known is None else Owner(known[1], known[2], known[0])
 
     def _settled_by(self, line: StoredLine) -> OperationSide | None:
         named = self._by_id.get(line.told_operation_id)
@@ -85,8 +84,9 @@ class Candidates:
         if len(by_gateway) == 1:
             return by_gateway[0]
         of_payment = self._of_kind(self._by_payment.get(line.reference, ()), line.kind)
-        if not of_payment and line.reconciliation_id in self._reconciled:
-            of_payment = self._of_kind(self._by_payment.get(self._reconciled[line.reconciliation_id][0], ()), line.kind)
+        known = self._reconciled_with(line)
+        if not of_payment and known is not None:
+            of_payment = self._of_kind(self._by_payment.get(known[0], ()), line.kind)
         free = [side for side in of_payment if side.id not in self._taken and side.status == "succeeded"] or of_payment
         same = [side for side in free if (side.amount, side.currency) == (line.amount, line.currency)]
         for found in (same, free):
@@ -94,6 +94,11 @@ class Candidates:
                 return found[0]
         # Several operations of one amount are the same to the books: the oldest is settled first.
         return same[0] if same else None
+
+    def _reconciled_with(self, line: StoredLine) -> tuple[str, str, int] | None:
+        # Retrieval reference numbers come round again after years: a line that names a payment, even an unknown one, does not
+        # mean another one by its number.
+        return None if line.reference else self._reconciled.get(line.reconciliation_id)
 
     @staticmethod
     def _of_kind(sides: Sequence[OperationSide], kind: LineKind) -> list[OperationSide]:
