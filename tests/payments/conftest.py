@@ -7,7 +7,7 @@ import pytest
 
 from shanraq import accounts, payments
 from shanraq.core import once
-from shanraq.core.actor import Environment
+from shanraq.core.actor import Actor, Environment
 from shanraq.core.crypto import Keyring
 from shanraq.core.db import Database
 from shanraq.core.secret import Pan, SecurityCode
@@ -65,9 +65,10 @@ class Shop:
         return await payments.recover(self.acquiring)
 
 
-async def open_shop(database: Database) -> Shop:
-    """Open a shop with a card on file."""
-    bank, gateway, keyring = Bank(database), Gateway(), Keyring.generate()
+async def open_shop(database: Database, actor: Actor | None = None, gateway: Gateway | None = None) -> Shop:
+    """Open a shop with a card on file, at a gateway of its own unless one is given."""
+    bank = Bank(database) if actor is None else Bank(database, actor)
+    gateway, keyring = gateway or Gateway(), Keyring.generate()
     acquiring = payments.Acquiring(
         database, keyring, payments.Gateways({Environment.SANDBOX: {"fake": gateway}}), timedelta(seconds=30)
     )

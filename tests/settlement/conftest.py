@@ -94,7 +94,8 @@ class Desk:
 
     async def held(self, which: SystemAccount, currency: str = "KZT") -> int:
         """Return the debit balance of a system account."""
-        async with self.db.begin(SYSTEM.acting_for("prt_1", SANDBOX, self.shop.bank.actor.book)) as tx:
+        owner = self.shop.bank.actor
+        async with self.db.begin(SYSTEM.acting_for(owner.partner_id, SANDBOX, owner.book)) as tx:
             account = await accounts.system_account(tx, which, Currency.of(currency))
             return (await ledger.balance(tx, account.number)).debit_balance
 

@@ -4,13 +4,18 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 
 import msgspec
+import pytest
 
 from shanraq import settlement
 from shanraq.accounts import SystemAccount
 from shanraq.core.actor import SYSTEM
 from shanraq.core.crypto import Keyring
+from shanraq.core.db import Database
+from shanraq.payments import PaymentNotFoundError
 from shanraq.settlement import LineKind
 from tests.flows.platform import onboard
+from tests.money_world import partner
+from tests.payments.conftest import open_shop
 from tests.payments.gateway import LOST_AFTER
 from tests.settlement.conftest import MORNING, SANDBOX, YESTERDAY, Desk, operator
 
@@ -287,3 +292,26 @@ async def test_processes_side_by_side_settle_a_day_once(desk: Desk) -> None:
     assert await desk.proved()
     await desk.resolve((await desk.exceptions())[0].id, "ignore")
     assert await desk.events("settlement.completed") == 1
+
+
+async def test_each_partner_is_settled_in_its_own_books(desk: Desk, database: Database) -> None:
+    other = Desk(await open_shop(database, partner(2), desk.shop.gateway), desk.acquirer)
+    first, second = await desk.captured(1_000), await other.captured(2_000)
+    desk.line(*first, fees=(10, 0, 0))
+    desk.lines += 10
+    desk.line(*second, fees=(20, 0, 0))
+    desk.line(first[0], second[1], reference=first[0].id, operation_id=second[1].id)
+    desk.at(MORNING)
+
+    await desk.settle()
+
+    assert sorted((await desk.states()).values()) == ["matched", "matched", "missing_here"], "keys of two payments"
+    for one, net in ((desk, 990), (other, 1_980)):
+        assert await one.held(SystemAccount.CARD_CLEARING) == 0
+        assert await one.held(SystemAccount.SETTLEMENT) == net
+    assert await desk.events("settlement.completed") == 2
+    own = await settlement.payment_settlement(database, other.shop.bank.actor, second[0].id)
+    assert [line.amount for line in own if line.state == "matched"] == [2_000]
+    with pytest.raises(PaymentNotFoundError):
+        await settlement.payment_settlement(database, other.shop.bank.actor, first[0].id)
+    assert await desk.proved()

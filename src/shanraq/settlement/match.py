@@ -61,7 +61,8 @@ class Candidates:
         """
         if line.kind in OF_AN_OPERATION:
             side = self._settled_by(line)
-            if side is not None:
+            # Keys that name two payments are a person's to judge: money must not go into the wrong books.
+            if side is not None and (line.reference == side.payment_id or line.reference not in self._by_payment):
                 self._taken.add(side.id)
                 return Owner.of(side, settles=True)
             return None

@@ -102,6 +102,7 @@ async def _assign(
         payment_ids - {""},
     )
     settled = await store.settled_operations(tx, [side.id for side in sides])
+    settled |= await store.assigned_operations(tx, {side.payment_id for side in sides})
     candidates = Candidates(sides, reconciled, settled)
     found = {line.id: owner for line in lines if (owner := candidates.owner_of(line)) is not None}
     if terms.fees_partner:

@@ -551,6 +551,16 @@ async def settled_operations(tx: Tx, operation_ids: Collection[str]) -> set[str]
     return {row["operation_id"] for row in rows}
 
 
+async def assigned_operations(tx: Tx, payment_ids: Collection[str]) -> set[str]:
+    """Return the operations of these payments that lines mean which are not judged yet."""
+    rows = await tx.rows(
+        """SELECT operation_id FROM settlement_line
+            WHERE payment_id = ANY($1) AND state = 'assigned' AND operation_id IS NOT NULL""",
+        list(payment_ids),
+    )
+    return {row["operation_id"] for row in rows}
+
+
 async def unsettled(
     tx: Tx, environment: Environment, adapter: str, since: datetime, until: datetime, after: str, limit: int
 ) -> list[tuple[datetime, OperationSide]]:
