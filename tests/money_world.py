@@ -25,6 +25,7 @@ SCOPES = frozenset(
         "webhooks",
         "events",
         "payment_files",
+        "disputes",
     )
     for verb in ("read", "write")
 )

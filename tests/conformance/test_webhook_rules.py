@@ -54,7 +54,14 @@ def test_retry_after_counts_on_429_and_503_only() -> None:
     assert delays == [60, 60, 5, 5, 5]
 
 
-OWN_RESOURCES = {"account", "credit_transfer", "payment_file", "recall"}  # with types beyond the published ones
+OWN_RESOURCES = {
+    "account",
+    "chargeback",
+    "credit_transfer",
+    "payment_file",
+    "recall",
+    "settlement",
+}  # with types beyond the published ones
 
 
 def test_catalogue_holds_the_published_types_with_the_same_sensitivity() -> None:

@@ -23,7 +23,7 @@ PLAIN = {
     "api_key.secret_hash", "audit_entry.details", "audit_entry.hash", "audit_lane.hash", "card_decline.fingerprint",
     "event_outbox.data", "idempotency.answer", "idempotency.fingerprint", "iso_message.digest", "operator.token_hash",
     "partner.claim_hash", "payment_authentication.fingerprint", "payment_file.digest", "payment_method.fingerprint",
-    "webhook_attempt.request_headers",
+    "settlement_day.digest", "settlement_line.digest", "webhook_attempt.request_headers",
     "webhook_attempt.response_body", "webhook_attempt.response_headers",
 }  # fmt: skip
 

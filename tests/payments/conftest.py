@@ -9,7 +9,7 @@ import pytest
 
 from shanraq import accounts, payments
 from shanraq.core import once
-from shanraq.core.actor import SYSTEM, Environment
+from shanraq.core.actor import SYSTEM, Actor, Environment
 from shanraq.core.crypto import Keyring
 from shanraq.core.db import Database
 from shanraq.core.secret import Pan, SecurityCode
@@ -84,10 +84,10 @@ class Shop:
         return await payments.recover(self.acquiring)
 
 
-async def open_shop(database: Database, gateway: Gateway | None = None) -> Shop:
-    """Open a shop with a card on file."""
-    gateway = gateway or Gateway()
-    bank, keyring = Bank(database), Keyring.generate()
+async def open_shop(database: Database, actor: Actor | None = None, gateway: Gateway | None = None) -> Shop:
+    """Open a shop with a card on file, at a gateway of its own unless one is given."""
+    bank = Bank(database) if actor is None else Bank(database, actor)
+    gateway, keyring = gateway or Gateway(), Keyring.generate()
     acquiring = payments.Acquiring(
         database, keyring, payments.Gateways({Environment.SANDBOX: {"fake": gateway}}), timedelta(seconds=30)
     )
@@ -123,5 +123,5 @@ class AbleShop(Shop):
 @pytest.fixture
 async def able(database: Database) -> AbleShop:
     gateway = AbleGateway()
-    shop = await open_shop(database, gateway)
+    shop = await open_shop(database, gateway=gateway)
     return AbleShop(shop.bank, gateway, shop.acquiring, shop.account, shop.card)

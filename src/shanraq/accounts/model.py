@@ -44,6 +44,18 @@ class SystemAccount(StrEnum):
     """What we owe the clearing system of credit transfers: credited by transfers to other banks, debited by returns."""
     UNCLAIMED = "unclaimed"
     """Money that came back for an account that was closed meanwhile, until somebody says whose it is."""
+    SETTLEMENT = "settlement"
+    """What card acquirers have settled and pay out to our bank: debited by the net of what they settled."""
+    CHARGEBACKS = "chargebacks"
+    """Disputed money: debited by what acquirers took, credited by what was taken from the accounts it had been paid to."""
+    INTERCHANGE = "interchange"
+    """What issuers kept of settled payments."""
+    SCHEME_FEES = "scheme_fees"
+    """What card schemes kept of settled payments."""
+    PROCESSING_FEES = "processing_fees"
+    """What acquirers and gateways kept of settled payments, or charged without one."""
+    SETTLEMENT_WRITE_OFFS = "settlement_write_offs"
+    """Differences of settlement that two operators have written off."""
 
 
 class LedgerCode(IntEnum):

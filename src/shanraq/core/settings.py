@@ -128,6 +128,26 @@ class ClearingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     timeout_seconds: float = 60.0
 
 
+class SettlementSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is agreed with card acquirers about settlement.
+
+    An operation is missed `expected_days` and `grace_days` after it succeeded, `closed_weekdays` (Monday is 0) and `holidays`
+    (2026-12-16) not counted; reports are read again for `refetch_days`. `fees_file` is a TOML file of `[[fee]]` rules, see
+    docs/settlement.md; `fees_partner` the id of the partner that bears what is charged for no payment.
+    """
+
+    interval_seconds: float = 10.0
+    report_after_minutes: int = 60
+    refetch_days: int = 7
+    expected_days: int = 1
+    grace_days: int = 2
+    closed_weekdays: tuple[int, ...] = ()
+    holidays: tuple[str, ...] = ()
+    disputes_minutes: int = 15
+    fees_file: str = ""
+    fees_partner: str = ""
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """All settings of a process; names are the same in the TOML file and, as SHANRAQ_NAME, in the environment."""
 
@@ -181,6 +201,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Empty url: no live credit transfers to other banks."""
     clearing_ask_after_seconds: float = 60.0
     """How long a credit transfer may be without a status before the clearing system is asked for it."""
+    settlement: SettlementSettings = SettlementSettings()
+    """When card acquirers settle, and for how much."""
     switch: SwitchSettings = SwitchSettings()
     """The gateway of terminals, which runs where its role (iso8583) is named."""
     institution_bic: str = ""

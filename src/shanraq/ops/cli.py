@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 from collections.abc import Callable, Coroutine
+from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeVar
 
@@ -16,6 +17,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from shanraq.core import log
+from shanraq.core.actor import Environment
 from shanraq.core.errors import ShanraqError
 from shanraq.core.settings import Settings, load
 from shanraq.ops.role import USUAL_ROLES, Role
@@ -48,6 +50,7 @@ schemas_: Final = App(name="schemas", help="The message definitions at hand: tho
 terminals: Final = App(
     name="terminals", help="Terminals that speak ISO 8583 to `shanraq serve iso8583`: whose they are."
 )
+settlement: Final = App(name="settlement", help="What card acquirers settled: fetch reports, show days and exceptions.")
 operators: Final = App(name="operators", help="The platform's people, who approve and suspend partners.")
 routing: Final = App(name="routing", help="Which payment system takes which payment.")
 app.command(simulate)
@@ -55,6 +58,7 @@ app.command(routing)
 app.command(keys)
 app.command(ledger)
 app.command(operators)
+app.command(settlement)
 app.command(iso)
 app.command(iso20022_)
 iso20022_.command(schemas_)
@@ -492,6 +496,104 @@ def disable(operator_id: str, *, data_dir: DataDir = None, database_url: Databas
     settings = _settings(data_dir=data_dir, database_url=database_url, log_level="warning")
     operator = _run(disable_operator(settings, operator_id, _announce))
     console.print(f"operator {operator.id} ({escape(operator.name)}) has no access any more")
+
+
+Where = Annotated[Literal["sandbox", "live"], Parameter(help="sandbox or live.")]
+
+
+@settlement.command(name="fetch")
+def fetch_settlement(
+    adapter: str,
+    day: str,
+    until: str | None = None,
+    *,
+    environment: Where = "sandbox",
+    data_dir: DataDir = None,
+    database_url: DatabaseUrl = None,
+) -> None:
+    """Fetch and settle the report of a day now, also one read before; print the totals as JSON, one day a line.
+
+    Parameters
+    ----------
+    adapter
+        The payment system, such as visa or mastercard.
+    day
+        Such as 2026-11-25 (UTC).
+    until
+        The last day, for several.
+    """
+    from shanraq.ops.settlement import fetch
+
+    first, last = _day(day), _day(until or day)
+    days = [first + timedelta(days=number) for number in range((last - first).days + 1)]
+    if not days:
+        console.print("[bold red]error[/] the last day is before the first")
+        sys.exit(2)
+    settings = _settings(data_dir=data_dir, database_url=database_url, log_level="warning")
+    for figures in _run(fetch(settings, Environment(environment), adapter, days, _announce)):
+        if figures.day.revision == 0:
+            console.print(f"{figures.day.day}: {escape(figures.day.problem)}")
+        sys.stdout.buffer.write(msgspec.json.encode(figures) + b"\n")
+
+
+@settlement.command(name="show")
+def show_settlement(
+    adapter: str,
+    day: str,
+    *,
+    environment: Where = "sandbox",
+    data_dir: DataDir = None,
+    database_url: DatabaseUrl = None,
+) -> None:
+    """Print the totals of a day as JSON. Ends with 1 unless all of it is posted.
+
+    Parameters
+    ----------
+    adapter
+        The payment system, such as visa or mastercard.
+    day
+        Such as 2026-11-25 (UTC).
+    """
+    from shanraq.ops.settlement import show
+
+    wanted = _day(day)
+    settings = _settings(data_dir=data_dir, database_url=database_url, log_level="warning")
+    figures = _run(show(settings, Environment(environment), adapter, wanted, _announce))
+    sys.stdout.write(msgspec.json.format(msgspec.json.encode(figures)).decode() + "\n")
+    sys.exit(0 if figures.settled else 1)
+
+
+@settlement.command(name="exceptions")
+def list_settlement_exceptions(
+    *,
+    status: Literal["open", "proposed", "resolved", "cleared"] = "open",
+    environment: Where = "sandbox",
+    data_dir: DataDir = None,
+    database_url: DatabaseUrl = None,
+) -> None:
+    """List what a person has to look at, the newest first, as JSON: one object a line.
+
+    They are resolved over REST by two operators: /v1/settlement/exceptions.
+
+    Parameters
+    ----------
+    status
+        open, proposed, resolved or cleared.
+    """
+    from shanraq.ops.settlement import exceptions
+    from shanraq.settlement import ExceptionStatus
+
+    settings = _settings(data_dir=data_dir, database_url=database_url, log_level="warning")
+    for one in _run(exceptions(settings, Environment(environment), ExceptionStatus(status), _announce)):
+        sys.stdout.buffer.write(msgspec.json.encode(one) + b"\n")
+
+
+def _day(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        console.print(f"[bold red]error[/] {escape(text)} is not a day such as 2026-11-25")
+        sys.exit(2)
 
 
 @keys.command(name="status")

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
-from shanraq import audit, credit_transfers, kyc, messages, partners, payment_files, payments, webhooks
+from shanraq import audit, credit_transfers, kyc, messages, partners, payment_files, payments, settlement, webhooks
 from shanraq.adapters import cardhost
 from shanraq.core.actor import SYSTEM
 from shanraq.core.crypto import Keyring, add_key, remove_key
@@ -24,6 +24,7 @@ SEALED: Final[tuple[Sealed, ...]] = (
     *messages.SEALED,
     *credit_transfers.SEALED,
     *payment_files.SEALED,
+    *settlement.SEALED,
 )
 _CONSOLE: Final = replace(SYSTEM, id="console")
 

@@ -28,6 +28,7 @@ from shanraq.core.settings import Settings
 from shanraq.ops.app import Announce, Platform, open_courier, open_platform
 from shanraq.ops.role import Role
 from shanraq.ops.routing import measure_endpoints
+from shanraq.ops.settlement import sources_of
 from shanraq.ops.switch import switching
 from shanraq.ops.worker import Worker
 from shanraq.switch import Acceptor
@@ -165,6 +166,8 @@ async def _working(
         interbank=platform.interbank,
         recover_interval_seconds=platform.settings.recover_interval_seconds,
         produce_reports=partial(statements.produce, platform.db, platform.keyring, platform.institution),
+        settlement_sources=sources_of(platform),
+        settle_interval_seconds=platform.settings.settlement.interval_seconds,
         card_retention=payments.CardRetention(
             after_expiry=_days(platform.settings.card_kept_days_after_expiry),
             after_last_use=_days(platform.settings.card_kept_days_after_use),

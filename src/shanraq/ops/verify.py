@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rich.progress import Progress
 
-from shanraq import audit, credit_transfers, ledger, webhooks
+from shanraq import audit, credit_transfers, ledger, settlement, webhooks
 from shanraq.core.actor import SYSTEM
 from shanraq.core.db import Database
 from shanraq.core.settings import Settings
@@ -12,7 +12,7 @@ from shanraq.ops.app import Announce, open_database
 
 
 async def verify_platform(settings: Settings, progress: Progress, announce: Announce) -> list[str]:
-    """Return every finding of the ledger, the audit log, the credit transfers and webhook deliveries; empty when all hold."""
+    """Return every finding of ledger, audit log, credit transfers, settlement and webhook deliveries; empty when all hold."""
     async with open_database(settings, announce) as (_, app_dsn, _):
         db = await Database.connect(app_dsn, role=None if settings.database_owner_url else "shanraq_app")
         try:
@@ -36,6 +36,9 @@ async def verify_database(db: Database, progress: Progress | None = None) -> lis
         transfers = await tx.value("SELECT count(*) FROM credit_transfer")
         task = bar.add_task("credit transfers", total=transfers)
         findings += await credit_transfers.verify(tx, lambda count: bar.update(task, completed=count))
+        task = bar.add_task("settlement", total=1)
+        findings += await settlement.verify(tx)
+        bar.update(task, completed=1)
         task = bar.add_task("webhook deliveries", total=1)
         findings += [str(found) for found in await webhooks.verify_deliveries(tx)]
         bar.update(task, completed=1)

@@ -1,4 +1,4 @@
-"""The worker: number events, deliver webhooks, recover payments, carry out reversals and files, report, forget what is old.
+"""The worker: number events, deliver webhooks, recover and settle payments, carry out reversals and files, report, forget.
 
 Any number of workers run side by side; each loop takes what no other has. A loop that fails is logged and goes on.
 """
@@ -14,7 +14,7 @@ from typing import Final
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
-from shanraq import credit_transfers, events, partners, payment_files, payments, transactions, webhooks
+from shanraq import credit_transfers, events, partners, payment_files, payments, settlement, transactions, webhooks
 from shanraq.adapters.cardhost import CardHostAdapter
 from shanraq.core import once
 from shanraq.core.actor import SYSTEM, Environment
@@ -62,6 +62,8 @@ class Worker:
         interbank: credit_transfers.Interbank | None = None,
         recover_interval_seconds: float = 5.0,
         produce_reports: Callable[[], Awaitable[int]] | None = None,
+        settlement_sources: settlement.Sources | None = None,
+        settle_interval_seconds: float = 10.0,
         card_retention: payments.CardRetention | None = None,
     ) -> None:
         self._db = db
@@ -71,6 +73,8 @@ class Worker:
         self._courier = courier
         self._recover_interval_seconds = recover_interval_seconds
         self._produce_reports = produce_reports
+        self._settlement_sources = settlement_sources or settlement.Sources()
+        self._settle_interval_seconds = settle_interval_seconds
         self._card_retention = card_retention or payments.CardRetention()
         self._enqueued = asyncio.Event()
         self._stop = asyncio.Event()
@@ -107,6 +111,9 @@ class Worker:
             "Age of the oldest credit transfer that a clearing system has not decided on.",
             registry=registry,
         )
+        self._exceptions = Gauge(
+            "shanraq_settlement_exceptions", "Exceptions of settlement that wait for a person.", registry=registry
+        )
         self._online = Gauge("shanraq_card_host_connections", "Connections that are up.", ("link",), registry=registry)
 
     async def run(self) -> None:
@@ -131,6 +138,7 @@ class Worker:
                 group.create_task(self._every(3600.0, "forget", self._forget), name="forget")
                 group.create_task(self._every(5.0, "observe", self._observe), name="observe")
                 group.create_task(self._every(_EXECUTE_SECONDS, "execute", self._execute), name="execute")
+                group.create_task(self._every(self._settle_interval_seconds, "settle", self._settle), name="settle")
                 for environment in self._interbank.clearings:
                     self._clear(group, environment)
                 if self._produce_reports is not None:
@@ -203,6 +211,9 @@ class Worker:
     async def _advance(self) -> int:
         return await payment_files.advance(self._db, self._acquiring.keyring)
 
+    async def _settle(self) -> int:
+        return await settlement.settle(self._db, self._settlement_sources)
+
     async def _expire(self) -> int:
         return await transactions.expire_holds(self._db)
 
@@ -221,6 +232,7 @@ class Worker:
     async def _observe(self) -> int:
         async with self._db.begin(SYSTEM) as tx:
             self._unstamped.set(await events.unstamped(tx))
+        self._exceptions.set(await settlement.open_exceptions(self._db, SYSTEM))
         self._unanswered.set(await credit_transfers.oldest_unanswered_seconds(self._db))
         self._overdue.set(await payments.overdue_operations(self._db))
         self._unknown.set(await payments.oldest_unknown_seconds(self._db))

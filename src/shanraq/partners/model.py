@@ -24,6 +24,7 @@ SCOPES: Final = frozenset(
     {
         "accounts:read", "accounts:write",
         "customers:read", "customers:write",
+        "disputes:read", "disputes:write",
         "events:read",
         "keys:read", "keys:write",
         "messages:read",
@@ -48,10 +49,13 @@ READ: Final = "partners:read"
 OPERATE: Final = "operators:write"
 ROUTE: Final = "routing:write"
 READ_ROUTES: Final = "routing:read"
-OPERATOR_SCOPES: Final = frozenset({ONBOARD, APPROVE, SUSPEND, READ, OPERATE, ROUTE, READ_ROUTES}) | {
-    scope for scope in SCOPES if scope.endswith(":read")
-}
-"""What an operator can be allowed: to look after partners and routing, and to read on their behalf; never to move money."""
+SETTLEMENT_READ: Final = "settlement:read"
+SETTLE: Final = "settlement:write"
+OPERATOR_SCOPES: Final = frozenset(
+    {ONBOARD, APPROVE, SUSPEND, READ, OPERATE, ROUTE, READ_ROUTES, SETTLEMENT_READ, SETTLE}
+) | {scope for scope in SCOPES if scope.endswith(":read")}
+"""What an operator can be allowed: to look after partners and routing, and to read on their behalf; not to move their money,
+but for what two operators decide about differences of settlement."""
 
 KEY_LIMIT: Final = 100
 OVERLAP_SECONDS: Final = 86_400

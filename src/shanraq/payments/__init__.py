@@ -103,7 +103,7 @@ from shanraq.payments.routing import (
 )
 from shanraq.payments.sealed import SEALED
 from shanraq.payments.send import Acquiring
-from shanraq.payments.texts import CardDataInTextError
+from shanraq.payments.texts import CardDataInTextError, refuse_card_numbers
 from shanraq.payments.vault import (
     delete_payment_method,
     find_payment_method,
@@ -217,6 +217,7 @@ __all__ = [
     "recent_outcomes",
     "recover",
     "refund",
+    "refuse_card_numbers",
     "replace_routing_costs",
     "replace_routing_rule",
     "routing_rule_versions",

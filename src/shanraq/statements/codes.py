@@ -17,7 +17,12 @@ ISSUER: Final = "SHANRAQ"
 _ISSUED: Final = "ICDT"
 _RECEIVED: Final = "RCDT"
 _MERCHANT_CARDS: Final = "MCRD"
-_CARD_KINDS: Final = (transactions.TransactionKind.PAYMENT, transactions.TransactionKind.REFUND)
+_CARD_KINDS: Final = (
+    transactions.TransactionKind.PAYMENT,
+    transactions.TransactionKind.REFUND,
+    transactions.TransactionKind.CHARGEBACK,
+    transactions.TransactionKind.SETTLEMENT_ADJUSTMENT,
+)
 
 
 def domain_of(booking: Booking) -> tuple[str, str, str] | None:

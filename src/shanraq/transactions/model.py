@@ -37,6 +37,8 @@ class TransactionKind(StrEnum):
     P2P = "p2p"
     CREDIT_TRANSFER = "credit_transfer"
     CREDIT_RETURN = "credit_return"
+    CHARGEBACK = "chargeback"
+    SETTLEMENT_ADJUSTMENT = "settlement_adjustment"
 
 
 class LedgerCode(IntEnum):
@@ -48,6 +50,8 @@ class LedgerCode(IntEnum):
     P2P = 4
     CREDIT_TRANSFER = 5
     CREDIT_RETURN = 6
+    CHARGEBACK = 7
+    SETTLEMENT_ADJUSTMENT = 8
     REVERSAL = 9
 
 
@@ -58,6 +62,8 @@ LEDGER_CODES: Final = {
     TransactionKind.P2P: LedgerCode.P2P,
     TransactionKind.CREDIT_TRANSFER: LedgerCode.CREDIT_TRANSFER,
     TransactionKind.CREDIT_RETURN: LedgerCode.CREDIT_RETURN,
+    TransactionKind.CHARGEBACK: LedgerCode.CHARGEBACK,
+    TransactionKind.SETTLEMENT_ADJUSTMENT: LedgerCode.SETTLEMENT_ADJUSTMENT,
 }
 
 # What the ledger may answer to a well-formed transfer, in the words of the API.
