@@ -102,7 +102,9 @@ class Gateway:
 
     async def close_batch(self, body: dict[str, Any]) -> Answer:
         """Send CLOSE_BATCH, which takes the Reporting password. Raises HttpError."""
-        return await self._exchange("close_batch", "", "PUT", self.under_merchant("batch"), _encode(body), reporting=True)
+        return await self._exchange(
+            "close_batch", "", "PUT", self.under_merchant("batch"), _encode(body), reporting=True
+        )
 
     async def report(self, path: str) -> Answer:
         """Read a report with the Reporting password. Raises HttpError."""

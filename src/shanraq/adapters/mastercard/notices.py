@@ -13,7 +13,7 @@ from shanraq.adapters.mastercard.replies import UNREADABLE
 from shanraq.core.secret import Secret
 from shanraq.payments.adapter import Notice
 
-_SECRET: Final = "x-notification-secret"
+_SHOWN: Final = "x-notification-secret"
 _ID: Final = "x-notification-id"
 _NOTICE_ID: Final = re.compile(r"[\x21-\x7e]{1,100}")
 _BODY_LIMIT: Final = 262_144
@@ -43,7 +43,7 @@ def read_notice(merchant_id: str, secret: Secret, headers: Mapping[str, str], bo
     The secret is compared in constant time and with its case. The body is a reply of RETRIEVE_TRANSACTION, of which only the
     ids and the type are used: the transaction is read again before anything is believed.
     """
-    given = headers.get(_SECRET, "")
+    given = headers.get(_SHOWN, "")
     if not hmac.compare_digest(given.encode("utf-8", "surrogateescape"), secret.reveal().encode()):
         return None
     notice_id = headers.get(_ID, "")

@@ -373,7 +373,15 @@ def _absent(status: int, content: bytes) -> NotFound | Unknown | None:
         reply = _reply.decode(content)
     except UNREADABLE:
         return Unknown(f"retrieve: HTTP {status} with a body that cannot be read")
-    known = reply.error.field in ("", "order.id", "orderid", "orderId", "transaction.id", "transactionid", "transactionId")
+    known = reply.error.field in (
+        "",
+        "order.id",
+        "orderid",
+        "orderId",
+        "transaction.id",
+        "transactionid",
+        "transactionId",
+    )
     if reply.result == "ERROR" and reply.error.cause == "INVALID_REQUEST" and known:
         return NotFound()
     return Unknown(f"retrieve: HTTP {status} for another reason")

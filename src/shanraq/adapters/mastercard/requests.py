@@ -274,9 +274,7 @@ def _authentication(authenticated: Authenticated | None) -> Body:
                     "transactionId": authenticated.directory_server_id,
                 }
             ),
-            "3ds2": _present(
-                {"transactionStatus": authenticated.status, "protocolVersion": authenticated.version}
-            ),
+            "3ds2": _present({"transactionStatus": authenticated.status, "protocolVersion": authenticated.version}),
         }
     )
 

@@ -7,8 +7,8 @@ from typing import Final
 
 import msgspec
 
-from shanraq.adapters.mastercard.codes import CREDENTIALS, REJECTED_REQUEST, TOO_BUSY, TOO_MANY, refusal_of
-from shanraq.adapters.mastercard.replies import UNREADABLE
+from shanraq.adapters.mastercard.codes import CREDENTIALS, TOO_MANY
+from shanraq.adapters.mastercard.replies import UNREADABLE, refused
 from shanraq.adapters.mastercard.requests import LINKED
 from shanraq.payments.adapter import (
     Advice,
@@ -19,6 +19,7 @@ from shanraq.payments.adapter import (
     DeclineClass,
     DeviceCollection,
     NotAuthenticated,
+    NotProcessed,
     Reason,
     StartAuthentication,
     Unknown,
@@ -146,10 +147,9 @@ def started(
         return Unknown(f"authenticationStatus {reply.status[:40] or 'is missing'}")
     method = block.redirect.customized_html.three
     if method.method_url:
-        fields = ((_METHOD_FIELD, method.method_post_data),)
-        return DeviceCollection(command.authentication_id, method.method_url, fields)
-    url, fields = _form_of(block.redirect.html)
-    return DeviceCollection(command.authentication_id, url, fields)
+        data = (_METHOD_FIELD, method.method_post_data)
+        return DeviceCollection(command.authentication_id, method.method_url, (data,))
+    return DeviceCollection(command.authentication_id, *_form_of(block.redirect.html))
 
 
 def authenticated(merchant_id: str, command: Authenticate, status: int, content: bytes) -> Authentication:
@@ -218,18 +218,16 @@ def _read(
         reply = _decode(content)
     except UNREADABLE:
         return Unknown(f"HTTP {status} with a body that cannot be read")
-    match reply.result, reply.error.cause:
-        case _, "INVALID_REQUEST":
-            return NotAuthenticated(refusal_of(reply.error.field[:80], reply.error.validation_type[:16]))
-        case _, "REQUEST_REJECTED":
-            return NotAuthenticated(REJECTED_REQUEST)
-        case _, "SERVER_BUSY":
-            return NotAuthenticated(TOO_BUSY)
-        case ("ERROR", _) | ("", _):
-            return Unknown(f"HTTP {status} with result {reply.result or 'missing'}")
+    if reply.result == "ERROR" or reply.error.cause:
+        refusal = refused(status, reply.error.cause, reply.error.field, reply.error.validation_type)
+        return NotAuthenticated(refusal.reason) if isinstance(refusal, NotProcessed) else refusal
     if status not in (200, 201):
         return Unknown(f"HTTP {status}")
-    if reply.merchant not in ("", merchant_id) or reply.order.id != reference or reply.transaction.id != authentication_id:
+    if (
+        reply.merchant not in ("", merchant_id)
+        or reply.order.id != reference
+        or reply.transaction.id != authentication_id
+    ):
         return Unknown("the reply is about another authentication")
     if reply.transaction.type not in ("", "AUTHENTICATION"):
         return Unknown("transaction.type contradicts the request")
