@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shanraq.adapters.mastercard import replies, threeds
-from shanraq.adapters.mastercard.codes import DECLINES, Meaning, decline_of, meaning_of
+from shanraq.adapters.mastercard.codes import ADDRESS_LETTERS, DECLINES, Meaning, decline_of, meaning_of
 from shanraq.adapters.mastercard.replies import Expected
 from shanraq.adapters.mastercard.requests import (
     Charge,
@@ -385,7 +385,7 @@ def test_address_and_security_code_are_told_in_letters() -> None:
         assert isinstance(outcome, Approved)
         assert (outcome.checks.address, outcome.checks.security_code) == (letter, "M")
     known = set(read("mpgs/triggers.json")["billingStreet"].values()) - {"NOT_REQUESTED"}
-    assert known == set(replies.ADDRESS_LETTERS)
+    assert known == set(ADDRESS_LETTERS)
 
 
 @pytest.mark.parametrize("row", AMOUNTS["valid"], ids=lambda row: f"{row['decimal']}{row['currency']}")
