@@ -17,6 +17,7 @@ from shanraq.payments.errors import (
 )
 from shanraq.payments.find import find_payment, list_operations, list_payments
 from shanraq.payments.forestall import forestall
+from shanraq.payments.limits import RetryLimitReachedError
 from shanraq.payments.model import (
     BillingDetails,
     Failure,
@@ -31,6 +32,32 @@ from shanraq.payments.model import (
 )
 from shanraq.payments.recover import oldest_unknown_seconds, recover
 from shanraq.payments.refund import refund
+from shanraq.payments.route import (
+    create_routing_rule,
+    delete_routing_rule,
+    explain_routing,
+    find_routing_rule,
+    list_routing_costs,
+    list_routing_rules,
+    replace_routing_costs,
+    replace_routing_rule,
+    routing_rule_versions,
+)
+from shanraq.payments.routing import (
+    BIN_DIGITS,
+    Conditions,
+    Facts,
+    InvalidRoutingRuleError,
+    NewRoutingRule,
+    Routing,
+    RoutingAction,
+    RoutingCost,
+    RoutingRule,
+    RoutingRuleChangedError,
+    RoutingRuleNotFoundError,
+    RoutingTarget,
+    Way,
+)
 from shanraq.payments.send import Acquiring
 from shanraq.payments.vault import (
     delete_payment_method,
@@ -42,17 +69,22 @@ from shanraq.payments.vault import (
 from shanraq.payments.void import void
 
 __all__ = [
+    "BIN_DIGITS",
     "Acquiring",
     "AmountNotCapturableError",
     "AmountNotRefundableError",
     "BillingDetails",
     "CardExpiredError",
+    "Conditions",
+    "Facts",
     "Failure",
     "ForestalledError",
     "Gateways",
     "InvalidExpiryError",
+    "InvalidRoutingRuleError",
     "NewCard",
     "NewPayment",
+    "NewRoutingRule",
     "NoAdapterError",
     "Operation",
     "OperationStatus",
@@ -63,20 +95,38 @@ __all__ = [
     "PaymentNotFoundError",
     "PaymentStatus",
     "RefundSpansCapturesError",
+    "RetryLimitReachedError",
+    "Routing",
+    "RoutingAction",
+    "RoutingCost",
+    "RoutingRule",
+    "RoutingRuleChangedError",
+    "RoutingRuleNotFoundError",
+    "RoutingTarget",
     "VoidRefusedError",
+    "Way",
     "authorize",
     "capture",
+    "create_routing_rule",
     "delete_payment_method",
+    "delete_routing_rule",
+    "explain_routing",
     "find_payment",
     "find_payment_method",
+    "find_routing_rule",
     "forestall",
     "list_operations",
     "list_payment_methods",
     "list_payments",
+    "list_routing_costs",
+    "list_routing_rules",
     "oldest_unknown_seconds",
     "recover",
     "refund",
+    "replace_routing_costs",
+    "replace_routing_rule",
     "reseal",
+    "routing_rule_versions",
     "tokenize",
     "void",
 ]

@@ -6,6 +6,7 @@ The one place where an outcome becomes a fact, whether the request that asked fo
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import assert_never
 
@@ -29,6 +30,7 @@ from shanraq.payments.adapter import (
     Reason,
     Unknown,
 )
+from shanraq.payments.attempts import note_attempt
 from shanraq.payments.model import (
     OPERATION_PREFIX,
     Failure,
@@ -62,6 +64,8 @@ async def settle(tx: Tx, operation_id: str, outcome: Outcome) -> Payment:
     if operation.taking_back and isinstance(outcome, Approved | InReview):
         # It is being taken back: an approval that arrives meanwhile will not stand, recovery ends it as not done.
         outcome = Unknown("being taken back")
+    if operation.operation.kind is OperationKind.AUTHORIZE:
+        await note_attempt(tx, payment, operation, outcome)
     match outcome:
         case Approved():
             payment, operation = await _SUCCEEDED[operation.operation.kind](tx, payment, operation, outcome)
@@ -309,7 +313,8 @@ async def _too_late(tx: Tx, payment: StoredPayment, operation: StoredOperation, 
 
 
 async def _follow_up_reversal(tx: Tx, payment: StoredPayment, operation: StoredOperation, approved: Approved) -> None:
-    """Write down that an authorisation must be reversed; recovery sends it."""
+    """Write down that an authorisation must be reversed, where it was made; recovery sends it."""
+    payment = replace(payment, adapter=operation.adapter)
     audit.record(tx, "payment.reversal_ordered", payment.payment.id, {"after": operation.operation.id})
     await store.insert_operation(
         tx,
@@ -344,6 +349,7 @@ def new_operation(
             transaction_id=transaction_id,
             sent_at=tx.now,
             settled_at=None,
+            adapter=payment.adapter,
         ),
         payment_id=payment.payment.id,
         partner_id=partner_id,
