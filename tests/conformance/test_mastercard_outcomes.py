@@ -359,7 +359,8 @@ def test_what_was_blocked_before_the_issuer_needs_no_release() -> None:
     ],
 )  # fmt: skip
 def test_issuer_scheme_and_gateway_say_why_and_what_to_do(extra: dict[str, Any], code: str, advice: Advice) -> None:
-    outcome = outcome_of(AUTHORIZE, {**reply_to(AUTHORIZE, "DECLINED", "FAILURE"), **extra})
+    funds = {"provided": {"card": {"brand": "MASTERCARD"}}}
+    outcome = outcome_of(AUTHORIZE, {**reply_to(AUTHORIZE, "DECLINED", "FAILURE", sourceOfFunds=funds), **extra})
 
     assert isinstance(outcome, Declined)
     assert (outcome.reason.code, outcome.reason.advice) == (code, advice)
@@ -370,7 +371,7 @@ def test_a_scheme_says_when_to_try_again() -> None:
         hours = re.fullmatch(r"(\d+)([hd])", row["retry"])
         if row["scheme"] != "mastercard" or hours is None:
             continue
-        reason = decline_of("DECLINED", advice_code=row["code"])
+        reason = decline_of("DECLINED", scheme="MASTERCARD", advice_code=row["code"])
 
         assert reason.retry_after is not None
         assert reason.retry_after.total_seconds() == int(hours[1]) * (3600 if hours[2] == "h" else 86400)

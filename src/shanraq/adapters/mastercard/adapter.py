@@ -87,6 +87,11 @@ class MastercardAdapter:
     def __repr__(self) -> str:
         return f"MastercardAdapter({self._gateway!r})"
 
+    @property
+    def available(self) -> bool:
+        """Tell whether a command would be sent now: False while every circuit breaker is open."""
+        return self._gateway.available
+
     async def authorize(self, command: Authorize) -> Outcome:
         """Authorise (AUTHORIZE), or with `capture` sell (PAY)."""
         return await self._carry_out(command)

@@ -5,11 +5,12 @@ Gateway codes are those of the REST-JSON reference, version 100; classes and adv
 
 from __future__ import annotations
 
-from datetime import timedelta
+from dataclasses import replace
 from enum import StrEnum
 from typing import Final
 
 from shanraq.payments.adapter import Advice, DeclineClass, Reason
+from shanraq.payments.declines import refine
 
 _HARD, _SOFT, _FRAUD = DeclineClass.HARD, DeclineClass.SOFT, DeclineClass.FRAUD
 _TECHNICAL, _CONFIGURATION = DeclineClass.TECHNICAL, DeclineClass.CONFIGURATION
@@ -84,51 +85,9 @@ DECLINES: Final[dict[str, tuple[str, DeclineClass, Advice]]] = {
 
 # Where the gateway only says that it was declined, the issuer's response code (ISO 8583 DE39) says why.
 GENERAL_DECLINES: Final = frozenset({"DECLINED", "DECLINED_DO_NOT_CONTACT", "REFERRED"})
-ISSUER_CODES: Final[dict[str, tuple[str, DeclineClass, Advice]]] = {
-    "04": ("stolen_or_lost", _HARD, _STOP),
-    "07": ("stolen_or_lost", _HARD, _STOP),
-    "12": ("not_permitted", _HARD, _STOP),
-    "14": ("invalid_account", _HARD, _UPDATE),
-    "15": ("invalid_account", _HARD, _UPDATE),
-    "1A": ("authentication_required", _AUTHENTICATION, _STEP_UP),
-    "41": ("stolen_or_lost", _HARD, _STOP),
-    "43": ("stolen_or_lost", _HARD, _STOP),
-    "46": ("invalid_account", _HARD, _STOP),
-    "51": ("insufficient_funds", _SOFT, _LATER),
-    "54": ("expired_card", _HARD, _UPDATE),
-    "57": ("not_permitted", _HARD, _STOP),
-    "61": ("limit_exceeded", _SOFT, _LATER),
-    "65": ("limit_exceeded", _SOFT, _LATER),
-    "82": ("cvv_mismatch", _SOFT, _ASK),
-    "91": ("issuer_unavailable", _TECHNICAL, _LATER),
-    "96": ("issuer_unavailable", _TECHNICAL, _LATER),
-    "N7": ("cvv_mismatch", _SOFT, _ASK),
-    "R0": ("not_permitted", _HARD, _STOP),
-    "R1": ("not_permitted", _HARD, _STOP),
-    "R3": ("not_permitted", _HARD, _STOP),
-}
 
-# Merchant advice codes of Mastercard: what they add to a decline.
-ADVICE: Final[dict[str, Advice]] = {
-    "01": _UPDATE,
-    "02": _LATER,
-    "03": _STOP,
-    "21": _STOP,
-    "22": _STOP,
-    **dict.fromkeys(("24", "25", "26", "27", "28", "29", "30"), _LATER),
-    "41": _STOP,
-    "42": _STOP,
-    "99": _STOP,
-}
-RETRY_AFTER: Final[dict[str, timedelta]] = {
-    "24": timedelta(hours=1),
-    "25": timedelta(hours=24),
-    "26": timedelta(days=2),
-    "27": timedelta(days=4),
-    "28": timedelta(days=6),
-    "29": timedelta(days=8),
-    "30": timedelta(days=10),
-}
+# Our names of the schemes that have advice codes, by the gateway's.
+SCHEMES: Final = {"MASTERCARD": "mastercard", "MAESTRO": "mastercard", "VISA": "visa"}
 
 RECOMMENDATIONS: Final[dict[str, Advice]] = {
     "DO_NOT_PROCEED": _STOP,
@@ -194,35 +153,27 @@ def meaning_of(gateway_code: str) -> Meaning | None:
 def decline_of(
     gateway_code: str,
     *,
+    scheme: str = "",
     issuer_code: str = "",
     advice_code: str = "",
     recommendation: str = "",
     release: bool = False,
 ) -> Reason:
-    """Return why a payment was declined.
+    """Return why a payment was declined; `scheme` is the gateway's name of it.
 
     The strictest advice holds: a scheme or a gateway that says never to try again is obeyed, whatever the rest allows.
     """
     code, kind, advice = DECLINES[gateway_code]
-    if gateway_code in GENERAL_DECLINES and issuer_code in ISSUER_CODES:
-        code, kind, advice = ISSUER_CODES[issuer_code]
-        if gateway_code == "DECLINED_DO_NOT_CONTACT":
-            advice = _STOP
-    said = (ADVICE.get(advice_code), RECOMMENDATIONS.get(recommendation))
-    if _STOP in said:
-        advice = _STOP
-    elif advice is not _STOP:
-        advice = said[0] or said[1] or advice
-    return Reason(
-        code,
-        kind,
-        advice,
-        gateway_code,
-        release,
-        issuer_code=issuer_code,
-        advice_code=advice_code,
-        retry_after=RETRY_AFTER.get(advice_code),
-    )
+    reason = Reason(code, kind, advice, gateway_code, release, issuer_code="", advice_code=advice_code)
+    if gateway_code in GENERAL_DECLINES:
+        reason = replace(reason, issuer_code=issuer_code)
+    reason = replace(refine(reason, SCHEMES.get(scheme, "")), issuer_code=issuer_code)
+    recommended = RECOMMENDATIONS.get(recommendation)
+    if gateway_code == "DECLINED_DO_NOT_CONTACT" or recommended is _STOP:
+        return replace(reason, advice=_STOP)
+    if recommended is None or advice_code or reason.advice is _STOP:
+        return reason
+    return replace(reason, advice=recommended)
 
 
 def refusal_of(field: str, validation: str) -> Reason:

@@ -72,6 +72,11 @@ class Gateway:
     def __repr__(self) -> str:
         return f"Gateway({self._endpoints!r}, {self._configuration.merchant_id})"
 
+    @property
+    def available(self) -> bool:
+        """Tell whether an endpoint would be asked now."""
+        return self._endpoints.available
+
     def transaction(self, reference: str, operation_id: str) -> str:
         """Return the path of a transaction of an order."""
         return f"{self.order(reference)}/transaction/{quote(operation_id, safe='')}"

@@ -129,6 +129,19 @@ class _RiskBlock(msgspec.Struct, frozen=True):
     response: _Assessment = _Assessment()
 
 
+class _Card(msgspec.Struct, frozen=True):
+    scheme: str = ""
+    brand: str = ""
+
+
+class _Provided(msgspec.Struct, frozen=True):
+    card: _Card = _Card()
+
+
+class _Source(msgspec.Struct, frozen=True):
+    provided: _Provided = _Provided()
+
+
 class _Error(msgspec.Struct, frozen=True, rename="camel"):
     cause: str = ""
     field: str = ""
@@ -146,6 +159,7 @@ class Reply(msgspec.Struct, frozen=True, rename="camel"):
     transaction: _Transaction = _Transaction()
     response: _Response = _Response()
     authorization_response: _Issuer = _Issuer()
+    source_of_funds: _Source = _Source()
     risk: _RiskBlock = _RiskBlock()
 
 
@@ -498,9 +512,10 @@ def _partial_amount(expected: Expected, reply: Reply) -> Money | None:
 
 
 def _declined(reply: Reply, *, release: bool, code: str = "") -> Declined:
-    issuer = reply.authorization_response
+    issuer, card = reply.authorization_response, reply.source_of_funds.provided.card
     reason: Reason = decline_of(
         code or reply.response.gateway_code,
+        scheme=card.brand or card.scheme,
         issuer_code=issuer.response_code or reply.response.acquirer_code,
         advice_code=issuer.merchant_advice_code,
         recommendation=reply.response.gateway_recommendation,
