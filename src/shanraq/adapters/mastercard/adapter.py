@@ -244,7 +244,7 @@ class MastercardAdapter:
         delays = iter(_BUSY_DELAYS_SECONDS)
         while True:
             try:
-                answer = await self._gateway.put(kind, command.operation_id, path, body)
+                answer = await self._gateway.put(kind, command.operation_id, path, body, deadline - loop.time())
             except HttpError as error:
                 return Unknown(error.error_code) if error.sent else NotProcessed(UNREACHABLE, retryable=True)
             outcome = replies.outcome_of(expected, answer.status, answer.content)

@@ -93,9 +93,11 @@ class Gateway:
         """Read something. Raises HttpError."""
         return await self._exchange(kind, operation_id, "GET", path)
 
-    async def put(self, kind: str, operation_id: str, path: str, body: dict[str, Any]) -> Answer:
-        """Send something under ids of ours. Raises HttpError."""
-        return await self._exchange(kind, operation_id, "PUT", path, _encode(body))
+    async def put(
+        self, kind: str, operation_id: str, path: str, body: dict[str, Any], timeout_seconds: float | None = None
+    ) -> Answer:
+        """Send something under ids of ours, within less than the usual time where that is given. Raises HttpError."""
+        return await self._exchange(kind, operation_id, "PUT", path, _encode(body), timeout_seconds=timeout_seconds)
 
     async def post(self, kind: str, operation_id: str, path: str, body: dict[str, Any]) -> Answer:
         """Send something that gets its id there. Raises HttpError."""
@@ -128,7 +130,15 @@ class Gateway:
         await self._endpoints.close()
 
     async def _exchange(
-        self, kind: str, operation_id: str, method: str, path: str, body: bytes = b"", *, reporting: bool = False
+        self,
+        kind: str,
+        operation_id: str,
+        method: str,
+        path: str,
+        body: bytes = b"",
+        *,
+        reporting: bool = False,
+        timeout_seconds: float | None = None,
     ) -> Answer:
         """Send a request and return the whole answer. Raises HttpError."""
         authorization = self._reporting if reporting else self._authorization
@@ -140,7 +150,7 @@ class Gateway:
         try:
             response = await self._endpoints.send(
                 lambda base_url, _host: Request(method, base_url + path, headers, body),
-                self._configuration.timeout_seconds,
+                timeout_seconds or self._configuration.timeout_seconds,
             )
             status = str(response.status)
             if response.truncated:
