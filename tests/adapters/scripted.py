@@ -34,6 +34,7 @@ class Answered:
     body: Any = None
     content_type: str = "application/json;charset=ISO-8859-1"
     drop: bool = False
+    after_seconds: float = 0.0
 
 
 DROP = Answered(drop=True)
@@ -67,6 +68,7 @@ async def scripted(
                 received = Received(method, target, headers, body)
                 server.received.append(received)
                 told = answer(received)
+                await asyncio.sleep(told.after_seconds)
                 if told.drop:
                     break
                 content = told.body if isinstance(told.body, bytes) else json.dumps(told.body).encode()
