@@ -237,6 +237,22 @@ def test_a_reply_that_contradicts_its_request_is_unknown(changes: dict[str, Any]
     assert field in outcome.detail
 
 
+@pytest.mark.parametrize("command", COMMANDS, ids=type_of)
+def test_every_amount_of_money_moved_is_told_and_right(command: Sent) -> None:
+    for amount, right in ((None, False), ("", False), (-6540, False), (6540.01, False), (1, False), (6540, True)):
+        outcome = outcome_of(command, reply_to(command, transaction__amount=amount))
+
+        if isinstance(command, Verify):
+            assert isinstance(outcome, Approved)
+        elif isinstance(command, Reverse) and amount in (None, 6540.01, 1):
+            # It states the amount of what it voids, and what is left of that is known from before.
+            assert isinstance(outcome, Approved)
+        elif isinstance(command, Void) and amount is None:
+            assert isinstance(outcome, Approved)
+        else:
+            assert isinstance(outcome, Approved if right else Unknown), amount
+
+
 @pytest.mark.parametrize("total", [None, 0, 6540, 6540.01, "x", 6539.999])
 def test_a_partial_approval_that_does_not_tell_how_much_is_unknown(total: Any) -> None:
     body = reply_to(AUTHORIZE, "PARTIALLY_APPROVED", order__totalAuthorizedAmount=total)
@@ -427,6 +443,7 @@ def test_every_amount_survives_the_way_there_and_back(minor: int, code: str) -> 
         (200, reply_to(AUTHORIZE, "LOCK_FAILURE", "FAILURE"), NotFound),
         (200, reply_to(AUTHORIZE, "TIMED_OUT", "UNKNOWN"), replies.Undecided),
         (200, reply_to(AUTHORIZE, "SOMETHING_NEW"), replies.Undecided),
+        (200, reply_to(AUTHORIZE, "APPROVED", "PENDING"), replies.Undecided),
         (200, reply_to(AUTHORIZE, order__id="ord-2"), Unknown),
         (200, reply_to(AUTHORIZE, transaction__amount=1), Unknown),
         (200, {"result": "ERROR", "error": {"cause": "SERVER_FAILED"}}, Unknown),
