@@ -79,6 +79,8 @@ class SmallGateway:
         self.prefix = f"/api/rest/version/100/merchant/{merchant}/order/"
         self.merchant = merchant
         self.orders: dict[str, Order] = {}
+        self.undecided_next: bool | None = None
+        """Record the next transaction as TIMED_OUT, having moved its money (True) or not (False)."""
         self.troubles: list[Callable[[Received, Callable[[], Answered]], Answered]] = []
 
     def answer(self, request: Received) -> Answered:
@@ -172,6 +174,10 @@ class SmallGateway:
         extra: dict[str, Any] | None = None,
     ) -> Answered:
         order.moves[transaction_id] = move
+        if self.undecided_next is not None:
+            code, result = "TIMED_OUT", "UNKNOWN"
+            move.amount *= self.undecided_next
+            self.undecided_next = None
         move.reply = {
             "result": result,
             "merchant": self.merchant,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 import pytest
 
@@ -14,11 +16,26 @@ from shanraq.core.http import HttpClient
 from shanraq.core.ids import new_id
 from shanraq.core.money import Money
 from shanraq.core.secret import Pan, Secret, SecurityCode
-from shanraq.payments.adapter import Authorize, Card, Unknown
+from shanraq.payments.adapter import (
+    Approved,
+    Authorize,
+    Capture,
+    Card,
+    Declined,
+    Finding,
+    Lost,
+    NotFound,
+    NotProcessed,
+    OperationKind,
+    Outcome,
+    Refund,
+    Unknown,
+)
 from tests.adapters.scripted import Answered, Scripted, scripted
 from tests.adapters.small_gateway import REVIEW, RISK, SmallGateway, answer_with, lose
 from tests.conformance.adapter_suite import AMOUNT, AdapterSuite, World, operation_id
 
+LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)
 TROUBLES = {
     "garbage": Answered(200, b"<html>"),
     "http_502": Answered(502, b"Bad Gateway"),
@@ -124,3 +141,72 @@ class TestMastercard(AdapterSuite):
 
         assert first == second
         assert world.authorizations(command.reference) == 1
+
+
+class Books:
+    """What a platform believes of one payment: it asks, takes back what it cannot find, and counts what stands."""
+
+    def __init__(self, adapter: MastercardAdapter, authorize: Authorize) -> None:
+        self.adapter = adapter
+        self.authorize = authorize
+        self.authorized = self.captured = self.refunded = 0
+
+    async def settle(
+        self, command: Authorize | Capture | Refund, outcome: Outcome | Finding, kind: OperationKind
+    ) -> int:
+        """Return what an operation moved, in minor units, after recovery where that was needed."""
+        taking_back = False
+        for _ in range(20):
+            match outcome:
+                case Approved(_, amount):
+                    return 0 if taking_back else amount.minor
+                case Declined() | NotProcessed():
+                    return 0
+                case NotFound():
+                    if taking_back:
+                        return 0
+                    taking_back = True
+                case _:
+                    pass
+            lost = Lost(command.operation_id, command.reference, kind, command.amount, LONG_AGO, self.authorize.capture)
+            outcome = await (self.adapter.undo(lost) if taking_back else self.adapter.inquire(lost))
+        raise AssertionError(f"still unknown: {outcome}")
+
+
+@pytest.mark.parametrize("seed", range(60))
+async def test_after_any_trouble_our_books_are_the_gateways(
+    adapter: MastercardAdapter, world: MastercardWorld, seed: int
+) -> None:
+    chance = random.Random(seed)
+    card = Card(Pan("5123450000000008"), 1, 2039)
+    sale = chance.random() < 0.3
+    books = Books(adapter, Authorize(operation_id(), new_id("pay"), AMOUNT, card, capture=sale))
+
+    def make_trouble() -> None:
+        for _ in range(chance.choice((0, 0, 1, 1, 2))):
+            trouble = chance.choice(("before", "after", "failed", "garbage", "undecided"))
+            if trouble == "undecided":
+                world.gateway.undecided_next = chance.random() < 0.5
+            elif trouble in ("before", "after"):
+                world.lose_next_answer(processed=trouble == "after")
+            else:
+                world.fail_next({"failed": "server_failed", "garbage": "garbage"}[trouble])
+
+    make_trouble()
+    outcome = await adapter.authorize(books.authorize)
+    books.authorized = await books.settle(books.authorize, outcome, OperationKind.AUTHORIZE)
+    books.captured = books.authorized if sale else 0
+    reference, first = books.authorize.reference, books.authorize.operation_id
+    for _ in range(6):
+        make_trouble()
+        amount = Money.of(chance.choice((100_000, 400_000, 900_000)), "KZT")
+        if chance.random() < 0.5:
+            capture = Capture(operation_id(), reference, first, amount, final=False)
+            books.captured += await books.settle(capture, await adapter.capture(capture), OperationKind.CAPTURE)
+        else:
+            refund = Refund(operation_id(), reference, first, amount)
+            books.refunded += await books.settle(refund, await adapter.refund(refund), OperationKind.REFUND)
+
+    assert (books.captured, books.refunded) == (world.captured(reference), world.refunded(reference))
+    assert books.refunded <= books.captured <= books.authorized
+    assert world.authorizations(reference) == (1 if books.authorized else 0)

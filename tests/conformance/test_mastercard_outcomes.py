@@ -439,6 +439,14 @@ def test_every_amount_survives_the_way_there_and_back(minor: int, code: str) -> 
     [
         (200, reply_to(AUTHORIZE), Approved),
         (200, reply_to(AUTHORIZE, order__status="CANCELLED"), NotFound),
+        (
+            200,
+            reply_to(AUTHORIZE, "PARTIALLY_APPROVED", order__status="CANCELLED", order__totalAuthorizedAmount=0),
+            NotFound,
+        ),
+        (200, reply_to(AUTHORIZE, "TIMED_OUT", "UNKNOWN", order__status="CANCELLED"), NotFound),
+        (200, reply_to(AUTHORIZE, order__status="CANCELLED", transaction__currency="USD"), Unknown),
+        (200, reply_to(AUTHORIZE, risk={"response": {"gatewayCode": "REJECTED"}}, order__status="CANCELLED"), Declined),
         (200, reply_to(AUTHORIZE, "DECLINED", "FAILURE"), Declined),
         (200, reply_to(AUTHORIZE, "LOCK_FAILURE", "FAILURE"), NotFound),
         (200, reply_to(AUTHORIZE, "TIMED_OUT", "UNKNOWN"), replies.Undecided),

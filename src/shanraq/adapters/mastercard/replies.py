@@ -280,8 +280,8 @@ def found(expected: Expected, status: int, content: bytes) -> Finding | Undecide
     if isinstance(outcome, NotProcessed):
         # It is on record as not carried out: nothing of it stands.
         return NotFound()
-    cancelled = reply.order.status == "CANCELLED"
-    if isinstance(outcome, Approved | InReview) and expected.kind is OperationKind.AUTHORIZE and cancelled:
+    cancelled = reply.order.status == "CANCELLED" and not _contradiction(expected, reply)
+    if cancelled and expected.kind is OperationKind.AUTHORIZE and not isinstance(outcome, Declined):
         return NotFound()
     return outcome
 
