@@ -110,13 +110,11 @@ def test_settings_come_from_the_environment() -> None:
             "SHANRAQ_MASTERCARD_LIVE_MORE_URLS": "https://na-gateway.example, https://ap-gateway.example",
             "SHANRAQ_MASTERCARD_LIVE_MERCHANT_ID": "SHANRAQ1",
             "SHANRAQ_MASTERCARD_LIVE_POLICY": "least_connections",
-            "SHANRAQ_MASTERCARD_SANDBOX_SIMULATE": "true",
         },
     )
 
     assert settings.mastercard_live.more_urls == ("https://na-gateway.example", "https://ap-gateway.example")
     assert (settings.mastercard_live.policy, settings.mastercard_live.version) == ("least_connections", 100)
-    assert settings.mastercard_sandbox.simulate
     assert settings.card_gateway == "mastercard"
 
 

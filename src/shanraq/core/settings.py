@@ -42,8 +42,7 @@ class MastercardSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
     """A merchant at the Mastercard Gateway (MPGS). `url` is the host of the region or acquirer, `more_urls` others of the same.
 
     The merchant is known by `password_file` (the API password) or by `certificate_file` and `key_file` (PEM). Files hold the
-    secrets; `ca_file` is an authority to trust instead of the system's. `simulate` starts the built-in simulator in the
-    sandbox where there is no url. Times are in seconds.
+    secrets; `ca_file` is an authority to trust instead of the system's. Times are in seconds.
     """
 
     url: str = ""
@@ -61,7 +60,6 @@ class MastercardSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
     timeout_seconds: float = 20.0
     settle_seconds: float = 60.0
     undecided_seconds: float = 300.0
-    simulate: bool = False
 
 
 class CardHostSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -194,7 +192,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     visa_live: VisaSettings = VisaSettings()
     """Empty url: no live card payments."""
     mastercard_sandbox: MastercardSettings = MastercardSettings()
-    """Empty url: the built-in simulator, if `simulate` is set or card_gateway is mastercard."""
+    """Empty url: no payments over Mastercard in the sandbox."""
     mastercard_live: MastercardSettings = MastercardSettings()
     """Empty url: no live payments over Mastercard."""
     card_host_sandbox: CardHostSettings = CardHostSettings()
