@@ -133,6 +133,25 @@ def test_an_answer_from_before_it_opened_does_not_close_it() -> None:
     assert breaker.state is BreakerState.HALF_OPEN
 
 
+def test_a_failure_from_before_it_opened_does_not_speak_against_the_probe() -> None:
+    clock = Clock()
+    breaker = Breaker(clock, LIMITS)
+    early = [breaker.enter() for _ in range(3)]
+    for _ in range(3):
+        fail(breaker)
+    clock.now += 5
+    probe = breaker.enter()
+    for permit in early:
+        assert permit is not None
+        breaker.leave(permit, ok=False)
+    half_open = breaker.state
+    assert probe is not None
+    breaker.leave(probe, ok=True)
+
+    assert half_open is BreakerState.HALF_OPEN
+    assert (breaker.state, breaker.times_opened) == (BreakerState.CLOSED, 1)
+
+
 class AnyOrder(RuleBasedStateMachine):
     """Whatever the order of requests, answers and time: one probe at most, and never a permit while it is open."""
 

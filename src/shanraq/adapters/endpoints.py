@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final, Protocol
+from typing import Final, Protocol, runtime_checkable
 
 import structlog
 
@@ -62,6 +62,13 @@ class EndpointFigures:
     requests: int
     failures: int
     times_opened: int
+
+
+@runtime_checkable
+class Pooled(Protocol):
+    """An adapter whose payment system has endpoints to be measured."""
+
+    endpoints: Endpoints
 
 
 @dataclass(slots=True)

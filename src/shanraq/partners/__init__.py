@@ -45,6 +45,7 @@ from shanraq.partners.errors import (
 from shanraq.partners.find import act_for, find_partner, find_preferences, list_keys, list_partners
 from shanraq.partners.go_live import go_live
 from shanraq.partners.issue_key import issue_key
+from shanraq.partners.keys import SEALED
 from shanraq.partners.model import (
     APPROVE,
     ONBOARD,
@@ -86,6 +87,7 @@ __all__ = [
     "READ_ROUTES",
     "ROUTE",
     "SCOPES",
+    "SEALED",
     "SUSPEND",
     "AddressNotAllowedError",
     "ApiKey",

@@ -424,6 +424,11 @@ class Guarded(Protocol):
         """Tell whether a command would be sent now: False while every circuit breaker is open."""
 
 
+def is_available(adapter: Adapter) -> bool:
+    """Tell whether an adapter would send a command now; one that guards nothing always would."""
+    return not isinstance(adapter, Guarded) or adapter.available
+
+
 @runtime_checkable
 class Increments(Protocol):
     """An adapter that can raise an authorisation."""

@@ -18,6 +18,7 @@ from shanraq.payments.route import route
 from shanraq.payments.routing import BIN_DIGITS, Facts
 from shanraq.payments.send import Acquiring, Prepared, carry_out
 from shanraq.payments.settle import new_operation
+from shanraq.payments.texts import refuse_card_numbers
 
 OPERATION = "payments.authorize"
 
@@ -30,10 +31,11 @@ async def authorize(
     `authorizing` means that the answer is not known yet: recovery finds out, never charging twice. The security code goes to
     the gateway and nowhere else, not even into the fingerprint of the request. Raises PaymentMethodNotFoundError,
     CardExpiredError, AccountNotFoundError, AccountNotActiveError, CurrencyMismatchError, InvalidAmountError,
-    RetryLimitReachedError, NoAdapterError, and the errors of core.once.
+    RetryLimitReachedError, NoAdapterError, CardDataInTextError, and the errors of core.once.
     """
     actor.require("payments:write")
     amount = Money.positive(new.amount, new.currency)
+    refuse_card_numbers(reference=new.reference, description=new.description, metadata=new.metadata)
     request = once.Request.of(OPERATION, key, new)
 
     async def prepare(tx: Tx) -> Prepared:

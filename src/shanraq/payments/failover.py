@@ -23,7 +23,6 @@ from shanraq.payments.adapter import (
     Authorize,
     DeclineClass,
     Declined,
-    Guarded,
     InReview,
     NotProcessed,
     OperationKind,
@@ -149,11 +148,8 @@ def _available(
     gateways: Gateways, payment: StoredPayment, operation: StoredOperation, asked: Collection[str]
 ) -> str | None:
     assert payment.payment.routing is not None
-    there = gateways.adapters.get(operation.environment, {})
+    there = gateways.there(operation.environment)
     for candidate in payment.payment.routing.candidates:
-        adapter = there.get(candidate.adapter)
-        if adapter is None or candidate.adapter in asked:
-            continue
-        if not isinstance(adapter, Guarded) or adapter.available:
+        if candidate.adapter not in asked and there.get(candidate.adapter, False):
             return candidate.adapter
     return None

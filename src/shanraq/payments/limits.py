@@ -87,20 +87,33 @@ def judge(
     waits = [decline.retry_at for decline in declines if decline.retry_at is not None and decline.retry_at > now]
     if waits:
         return _not_before(max(waits), now, f"{scheme} asks to leave this card alone for a time")
-    for limit in LIMITS.get(scheme, ()):
-        counted = sorted(
-            decline.declined_at
-            for decline in declines
-            if now - decline.declined_at < limit.within
-            and (not limit.same_amount or (decline.amount, decline.currency) == (amount.minor, amount.currency.code))
-        )
-        open_ = in_flight.same_amount if limit.same_amount else in_flight.all_amounts
-        if len(counted) + open_ >= limit.declines:
-            # When so many of the oldest have left the window that there is room; attempts without an outcome leave soon.
-            leaving = max(len(counted) + open_ - limit.declines, 0)
-            free = counted[min(leaving, len(counted) - 1)] + limit.within if counted else now
-            return _not_before(free, now, f"{scheme} allows {limit.text} for a card at a merchant")
-    return None
+    reached = [
+        (free_at, limit)
+        for limit in LIMITS.get(scheme, ())
+        if (free_at := _free_at(limit, amount, declines, in_flight, now)) is not None
+    ]
+    if not reached:
+        return None
+    free_at, limit = max(reached, key=lambda one: one[0])
+    return _not_before(free_at, now, f"{scheme} allows {limit.text} for a card at a merchant")
+
+
+def _free_at(
+    limit: Limit, amount: Money, declines: Sequence[CardDecline], in_flight: InFlight, now: datetime
+) -> datetime | None:
+    """Return when a limit that is reached has room again; None where it has."""
+    counted = sorted(
+        decline.declined_at
+        for decline in declines
+        if now - decline.declined_at < limit.within
+        and (not limit.same_amount or (decline.amount, decline.currency) == (amount.minor, amount.currency.code))
+    )
+    open_ = in_flight.same_amount if limit.same_amount else in_flight.all_amounts
+    too_many = len(counted) + open_ - limit.declines
+    if too_many < 0:
+        return None
+    # As many of the oldest must leave the window, and one more; those without an outcome are gone by then.
+    return counted[min(too_many, len(counted) - 1)] + limit.within if counted else now
 
 
 def _not_before(when: datetime, now: datetime, text: str) -> RetryLimitReachedError:

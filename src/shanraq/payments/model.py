@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -23,7 +23,7 @@ from shanraq.core.fields import (
 )
 from shanraq.core.lifecycle import Lifecycle
 from shanraq.core.money import Currency, Money
-from shanraq.payments.adapter import Adapter, OperationKind
+from shanraq.payments.adapter import Adapter, OperationKind, is_available
 from shanraq.payments.errors import NoAdapterError
 from shanraq.payments.routing import Routing
 
@@ -202,8 +202,15 @@ class Gateways:
 
     def order_of(self, environment: Environment) -> tuple[str, ...]:
         """Return the names of the payment systems that take what no rule decides, in the order of attempts."""
-        there = self.adapters.get(environment, {})
-        return tuple(name for name in self.order if name in there) or tuple(there)[:1]
+        return self.own_order(tuple(self.adapters.get(environment, {})))
+
+    def own_order(self, there: Sequence[str]) -> tuple[str, ...]:
+        """Return the same for an environment with these payment systems."""
+        return tuple(name for name in self.order if name in there) or tuple(there[:1])
+
+    def there(self, environment: Environment) -> dict[str, bool]:
+        """Return the names of the payment systems, and whether each would be asked now."""
+        return {name: is_available(adapter) for name, adapter in self.adapters.get(environment, {}).items()}
 
     def choose(self, environment: Environment) -> Adapter:
         """Return the adapter for what is not routed by rules. Raises NoAdapterError."""

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Final
 
+import structlog
+
 from shanraq import audit, partners
-from shanraq.core.actor import Actor
+from shanraq.core.actor import SYSTEM, Actor
 from shanraq.core.db import Database, Tx
 from shanraq.core.ids import new_id
-from shanraq.payments import routing_store
+from shanraq.payments import limits, routing_store
+from shanraq.payments.adapter import Adapter, Guarded
+from shanraq.payments.errors import NoAdapterError
 from shanraq.payments.model import Gateways
 from shanraq.payments.routing import (
     RULE_PREFIX,
@@ -27,22 +33,35 @@ from shanraq.payments.routing import (
     first_match,
 )
 
+log = structlog.get_logger(__name__)
+
 _COSTS_SUBJECT: Final = "routing_costs"
 
 
 async def route(tx: Tx, gateways: Gateways, facts: Facts) -> Routing:
     """Decide which payment system takes a payment, and which come after it. Raises NoAdapterError."""
-    adapters = gateways.adapters.get(facts.environment, {})
-    rule = first_match(await routing_store.active_rules(tx), facts, adapters)
-    figures = await _figures(tx, facts, rule) if rule is not None else Figures({}, {})
-    return decide(facts, rule, adapters, gateways.order_of(facts.environment), figures)
+    routing = await _route(tx, facts, gateways.there(facts.environment), gateways.order_of(facts.environment))
+    if not routing.candidates:
+        raise NoAdapterError
+    return routing
 
 
-async def explain_routing(db: Database, actor: Actor, gateways: Gateways, facts: Facts) -> Routing:
-    """Tell how a payment would be routed now, without making one. Raises NoAdapterError."""
+async def explain_routing(
+    db: Database, actor: Actor, facts: Facts, there: Mapping[str, bool], order: Sequence[str]
+) -> Routing:
+    """Tell how a payment would be routed now, without making one.
+
+    `there` and `order` are those of `Gateways`. Without candidates a payment would be refused: nothing is set up.
+    """
     actor.require(partners.READ_ROUTES)
     async with db.begin(actor) as tx:
-        return await route(tx, gateways, facts)
+        return await _route(tx, facts, there, order)
+
+
+async def _route(tx: Tx, facts: Facts, there: Mapping[str, bool], order: Sequence[str]) -> Routing:
+    rule = first_match(await routing_store.active_rules(tx), facts, there)
+    figures = await _figures(tx, facts, rule) if rule is not None else Figures({}, {})
+    return decide(facts, rule, there, order, figures)
 
 
 async def _figures(tx: Tx, facts: Facts, rule: RoutingRule) -> Figures:
@@ -59,6 +78,38 @@ async def _figures(tx: Tx, facts: Facts, rule: RoutingRule) -> Figures:
             return Figures({}, await routing_store.costs_for(tx, names, facts.scheme, facts.amount.currency.code))
         case Way.ORDER | Way.WEIGHT:
             return Figures({}, {})
+
+
+async def recent_outcomes(db: Database) -> list[tuple[str, str, str, str, int]]:
+    """Return (environment, payment system, scheme, outcome, count) of the attempts of the last hour."""
+    async with db.begin(SYSTEM) as tx:
+        return await routing_store.recent_outcomes(tx, timedelta(hours=1))
+
+
+async def forget(tx: Tx) -> int:
+    """Delete outcomes and declines that nothing counts any more; returns how many."""
+    return await routing_store.forget_outcomes(tx) + await limits.forget(tx)
+
+
+async def probe(gateways: Gateways) -> None:
+    """Ask those payment systems for their health that guard themselves, so that no payment has to find out."""
+    guarded = [
+        adapter
+        for by_name in gateways.adapters.values()
+        for adapter in by_name.values()
+        if isinstance(adapter, Guarded)
+    ]
+    for adapter, healthy in zip(guarded, await asyncio.gather(*(_healthy(one) for one in guarded)), strict=True):
+        if not healthy:
+            log.warning("payments.gateway_unhealthy", adapter=adapter.name)
+
+
+async def _healthy(adapter: Adapter) -> bool:
+    try:
+        return await adapter.healthy()
+    except Exception:
+        log.exception("payments.adapter_broke", adapter=adapter.name)
+        return False
 
 
 async def create_routing_rule(db: Database, actor: Actor, new: NewRoutingRule) -> RoutingRule:

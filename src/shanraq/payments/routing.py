@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -21,8 +21,7 @@ from shanraq.core.actor import Environment
 from shanraq.core.errors import ConflictError, InvalidInputError, NotFoundError
 from shanraq.core.fields import CurrencyCode
 from shanraq.core.money import Money
-from shanraq.payments.adapter import Adapter, Guarded, Initiator
-from shanraq.payments.errors import NoAdapterError
+from shanraq.payments.adapter import Initiator
 
 RULE_PREFIX: Final = "rrl"
 BIN_DIGITS: Final = 11
@@ -225,10 +224,10 @@ def holds(conditions: Conditions, facts: Facts) -> bool:
     )
 
 
-def first_match(rules: Iterable[RoutingRule], facts: Facts, adapters: Mapping[str, Adapter]) -> RoutingRule | None:
+def first_match(rules: Iterable[RoutingRule], facts: Facts, there: Container[str]) -> RoutingRule | None:
     """Return the first active rule whose conditions hold and that names a payment system of this environment."""
     for rule in sorted(rules, key=lambda rule: (rule.position, rule.id)):
-        named = any(target.adapter in adapters for target in rule.action.adapters)
+        named = any(target.adapter in there for target in rule.action.adapters)
         if rule.active and named and holds(rule.conditions, facts):
             return rule
     return None
@@ -237,13 +236,15 @@ def first_match(rules: Iterable[RoutingRule], facts: Facts, adapters: Mapping[st
 def decide(
     facts: Facts,
     rule: RoutingRule | None,
-    adapters: Mapping[str, Adapter],
+    there: Mapping[str, bool],
     order: Sequence[str],
     figures: Figures,
 ) -> Routing:
-    """Put the payment systems in order; `order` is the installation's own, for what no rule decides. Raises NoAdapterError.
+    """Put the payment systems in order; without candidates where there is none.
 
-    Those whose circuit breakers are open are passed over, unless all are: then the first says by its answer why nothing goes.
+    `there` tells of each system of the environment whether it would be asked; `order` is the installation's own, for what no
+    rule decides. Those whose circuit breakers are open are passed over, unless all are: then the first says by its answer
+    why nothing goes.
     """
     if rule is None:
         ranked = [RoutingCandidate(adapter=name, why=f"number {number} of the installation's own order")
@@ -254,17 +255,14 @@ def decide(
     passed_over: list[RoutingCandidate] = []
     shut: list[RoutingCandidate] = []
     for candidate in ranked:
-        adapter = adapters.get(candidate.adapter)
-        if adapter is None:
+        if candidate.adapter not in there:
             passed_over.append(msgspec.structs.replace(candidate, why="not set up in this environment"))
-        elif isinstance(adapter, Guarded) and not adapter.available:
-            shut.append(candidate)
-        else:
+        elif there[candidate.adapter]:
             candidates.append(candidate)
+        else:
+            shut.append(candidate)
     if not candidates:
         candidates, shut = shut, []
-    if not candidates:
-        raise NoAdapterError
     passed_over += [
         msgspec.structs.replace(candidate, why="does not answer: its circuit is open") for candidate in shut
     ]

@@ -26,6 +26,7 @@ from shanraq.payments.failover import Attempt, Failover, settle_attempt
 from shanraq.payments.model import Gateways, OperationStatus, Payment
 from shanraq.payments.settle import settle_outcome
 from shanraq.payments.store import StoredOperation
+from shanraq.payments.texts import KEY_FIELD, refuse_card_numbers
 
 log = structlog.get_logger(__name__)
 
@@ -64,8 +65,9 @@ Prepare = Callable[[Tx], Awaitable[Prepared | Payment]]
 async def carry_out(acquiring: Acquiring, actor: Actor, request: once.Request, prepare: Prepare) -> once.Given[Payment]:
     """Do what `prepare` writes down, once for this request; a Payment from `prepare` was decided without the gateway.
 
-    Raises what `prepare` raises and the errors of core.once.
+    Raises what `prepare` raises, CardDataInTextError for a key that is a card number, and the errors of core.once.
     """
+    refuse_card_numbers(**{KEY_FIELD: request.key})
 
     async def open_(tx: Tx) -> Prepared | once.Given[Payment]:
         answer = await once.claim(tx, request)

@@ -198,6 +198,9 @@ async def _reversed(
     if payment.hold_transaction is None:
         # It followed a void or a risk decline: the payment has its final status already.
         return payment, done
+    if (operation.adapter, operation.target_id) != (payment.adapter, payment.gateway_id):
+        # It took back an earlier attempt that was approved too late; the payment stands by another one.
+        return payment, done
     held = await transactions.load_transaction(tx, payment.hold_transaction, lock=True)
     if held.transaction.status is transactions.TransactionStatus.CREATED:
         await transactions.fail(tx, held, "review_rejected")

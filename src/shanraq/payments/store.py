@@ -341,19 +341,3 @@ async def oldest_open(tx: Tx) -> datetime | None:
         "SELECT min(sent_at) FROM payment_operation WHERE status IN ('sending', 'unknown')"
     )
     return found
-
-
-async def sealed_numbers(tx: Tx, after: str, limit: int) -> list[tuple[str, bytes]]:
-    """Return ids and sealed card numbers after an id, for re-sealing."""
-    rows = await tx.rows(
-        "SELECT id, pan_sealed FROM payment_method WHERE pan_sealed IS NOT NULL AND id > $1 ORDER BY id LIMIT $2",
-        after, limit,
-    )  # fmt: skip
-    return [(row["id"], row["pan_sealed"]) for row in rows]
-
-
-async def reseal_number(tx: Tx, method_id: str, before: bytes, after: bytes) -> None:
-    """Exchange a sealed card number for the same one under another master key."""
-    await tx.execute(
-        "UPDATE payment_method SET pan_sealed = $3 WHERE id = $1 AND pan_sealed = $2", method_id, before, after
-    )
