@@ -38,6 +38,30 @@ class VisaSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     index_lag_seconds: float = 10.0
 
 
+class MastercardSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A merchant at the Mastercard Gateway (MPGS). `url` is the host of the region or acquirer, `more_urls` others of the same.
+
+    The merchant is known by `password_file` (the API password) or by `certificate_file` and `key_file` (PEM). Files hold the
+    secrets; `ca_file` is an authority to trust instead of the system's. Times are in seconds.
+    """
+
+    url: str = ""
+    more_urls: tuple[str, ...] = ()
+    policy: Literal["round_robin", "least_connections"] = "round_robin"
+    merchant_id: str = ""
+    password_file: str = ""
+    reporting_password_file: str = ""
+    notification_secret_file: str = ""
+    notification_url: str = ""
+    certificate_file: str = ""
+    key_file: str = ""
+    ca_file: str = ""
+    version: int = 100
+    timeout_seconds: float = 20.0
+    settle_seconds: float = 60.0
+    undecided_seconds: float = 300.0
+
+
 class CardHostSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """An acquirer's host over ISO 8583. `addresses` are host:port, tried in order; empty texts leave something out.
 
@@ -187,11 +211,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Empty url: the built-in simulator."""
     visa_live: VisaSettings = VisaSettings()
     """Empty url: no live card payments."""
+    mastercard_sandbox: MastercardSettings = MastercardSettings()
+    """Empty url: no payments over Mastercard in the sandbox."""
+    mastercard_live: MastercardSettings = MastercardSettings()
+    """Empty url: no live payments over Mastercard."""
     card_host_sandbox: CardHostSettings = CardHostSettings()
     """No addresses: the built-in simulator, if card_gateway is card_host."""
     card_host_live: CardHostSettings = CardHostSettings()
     """No addresses: no live payments over a card host."""
-    card_gateway: Literal["visa", "card_host"] = "visa"
+    card_gateway: Literal["visa", "mastercard", "card_host"] = "visa"
     """What takes new card payments where both are set up; payments under way stay where they began."""
     routing_order: tuple[str, ...] = ()
     """The payment systems that take what no routing rule decides, in the order of attempts; none: card_gateway alone."""

@@ -26,6 +26,7 @@ from shanraq.core.settings import InvalidSettingError, Settings, VisaSettings
 from shanraq.ops.card_host import card_host, simulated
 from shanraq.ops.clearing import clearing, simulated_clearing
 from shanraq.ops.institution import institution_of
+from shanraq.ops.mastercard import mastercard
 from shanraq.ops.migrate import migrate, pending
 from shanraq.ops.postgres import EmbeddedPostgres, InUseError, self_check
 from shanraq.payments.adapter import Adapter
@@ -134,6 +135,13 @@ async def open_platform(
             adapters[Environment.SANDBOX] = {"visa": _simulated_visa(settings.visa_sandbox, simulator)}
         if settings.visa_live.url:
             adapters[Environment.LIVE] = {"visa": _visa("visa_live", settings.visa_live)}
+        for environment, name, merchant in (
+            (Environment.SANDBOX, "mastercard_sandbox", settings.mastercard_sandbox),
+            (Environment.LIVE, "mastercard_live", settings.mastercard_live),
+        ):
+            if merchant.url:
+                by_name = adapters.setdefault(environment, {})
+                by_name["mastercard"] = mastercard(name, merchant, live=environment is Environment.LIVE)
         hosts: list[CardHostAdapter] = []
         host_simulator: Iso8583Host | None = None
         for environment, name, host_settings in (
