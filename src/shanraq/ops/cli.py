@@ -996,7 +996,7 @@ def docs(folder: Path = Path()) -> None:
 @app.command
 def bench(name: str, *, seconds: float = 5.0, rounds: int | None = None) -> None:
     """Measure, and print ratios to a yardstick of the same run: `ledger` and `api` to pgbench, `iso8583` to pyiso8583,
-    `iso20022` to xmllint, xmlschema and pyiso20022.
+    `iso20022` to xmllint, xmlschema and pyiso20022, `cards` to the official CyberSource SDK where there is one.
 
     Parameters
     ----------

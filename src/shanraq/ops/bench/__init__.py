@@ -9,6 +9,7 @@ from typing import Any
 from rich.console import Console
 
 from shanraq.ops.bench.api import bench_api
+from shanraq.ops.bench.cards import SDK_PYTHON, bench_cards
 from shanraq.ops.bench.echo import measure_echo
 from shanraq.ops.bench.iso8583 import bench_iso8583
 from shanraq.ops.bench.iso8583 import render as render_codec
@@ -67,4 +68,32 @@ async def _iso20022(_: float, rounds: int | None, console: Console) -> dict[str,
     return figures
 
 
-BENCHMARKS: dict[str, Benchmark] = {"ledger": _ledger, "api": _api, "iso8583": _iso8583, "iso20022": _iso20022}
+async def _cards(seconds: float, rounds: int | None, console: Console) -> dict[str, Any]:
+    async with scratch() as place:
+        figures = await bench_cards(
+            place, seconds=seconds, rounds=rounds or 3, report=lambda step: console.print(f"[dim]{step}[/]")
+        )
+    adapter, simulator = figures["adapter"], figures["simulator"]
+    console.print(f"adapter: {adapter['cpu_milliseconds_a_call']} ms CPU an authorisation (JWT HS256)")
+    if sdk := figures.get("sdk"):
+        console.print(
+            f"official SDK: {sdk['cpu_milliseconds_a_call']} ms, {sdk['times_adapter']} x the adapter; with one client object"
+            f" for all calls {sdk['cpu_milliseconds_a_call_one_client']} ms, {sdk['times_adapter_one_client']} x"
+        )
+    else:
+        console.print(f"[dim]{SDK_PYTHON} names no interpreter with the official SDK: not compared[/]")
+    console.print(
+        f"simulator: {simulator['verified_requests_a_cpu_second']} verified requests a CPU second"
+        f" ({simulator['verified_requests_a_second']} a second beside the load)"
+    )
+    for name, case in figures["platform"].items():
+        console.print(
+            f"authorise + capture, {name}: {case['authorised_and_captured_a_second']} a second,"
+            f" p50 {case['p50_milliseconds_a_pair']} ms, p99 {case['p99_milliseconds_a_pair']} ms"
+        )
+    return figures
+
+
+BENCHMARKS: dict[str, Benchmark] = {
+    "ledger": _ledger, "api": _api, "cards": _cards, "iso8583": _iso8583, "iso20022": _iso20022,
+}  # fmt: skip

@@ -11,7 +11,7 @@ import asyncio
 import os
 import socket
 import sys
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from statistics import median
@@ -62,11 +62,11 @@ async def bench_api(
     keyring = Keyring.load_or_create(keyring_path)
     db = await Database.connect(place.dsn, max_size=4)
     try:
-        owners = [await _onboard(db, keyring, number) for number in range(_PARTNERS)]
+        owners = [await _own(db, keyring, number) for number in range(_PARTNERS)]
         await pgbench.prepare(place.pgbench, place.dsn, scale)
         yardstick: list[float] = []
         runs: dict[str, list[Seen]] = {}
-        async with _server(place, "api", "worker") as first, _server(place, "api") as second:
+        async with server(place, "api", "worker") as first, server(place, "api") as second:
             plans = _plans(owners, first, second, seconds)
             for turn in range(1, rounds + 1):
                 report(f"round {turn} of {rounds}: pgbench")
@@ -134,7 +134,8 @@ def _rounded(values: list[float]) -> list[int]:
     return [round(value) for value in values]
 
 
-async def _onboard(db: Database, keyring: Keyring, number: int) -> _Owner:
+async def onboard(db: Database, keyring: Keyring, number: int) -> tuple[partners.IssuedKey, Actor]:
+    """Return the key of a new partner, and who it acts as."""
     async with db.begin(SYSTEM) as tx:
         _, token = await partners.create_operator(tx, keyring, f"Benchmark {number}", partners.OPERATOR_SCOPES)
     operator = await partners.authenticate_operator(db, keyring, token)
@@ -149,12 +150,18 @@ async def _onboard(db: Database, keyring: Keyring, number: int) -> _Owner:
     await partners.approve(db, operator, partner.id)
     issued = await partners.claim_key(db, keyring, claim)
     actor = await partners.authenticate(db, keyring, partners.BasicCredentials(issued.id, issued.secret))
+    return issued, actor
+
+
+async def _own(db: Database, keyring: Keyring, number: int) -> _Owner:
+    issued, actor = await onboard(db, keyring, number)
     new = accounts.NewAccount(currency="KZT", allow_negative=True)
     return _Owner(issued, actor, [(await accounts.open_account(db, actor, new)).id for _ in range(_ACCOUNTS)])
 
 
 @asynccontextmanager
-async def _server(place: Scratch, *roles: str) -> AsyncIterator[str]:
+async def server(place: Scratch, *roles: str, extra: Mapping[str, str] | None = None) -> AsyncIterator[str]:
+    """Run `shanraq serve` on the scratch database, with some more settings; yields its base URL."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port = listener.getsockname()[1]
@@ -165,6 +172,7 @@ async def _server(place: Scratch, *roles: str) -> AsyncIterator[str]:
         "SHANRAQ_RATE_LIMIT_PER_SECOND": "1000000",
         "SHANRAQ_RATE_LIMIT_BURST": "1000000",
         "SHANRAQ_LOG_LEVEL": "error",
+        **(extra or {}),
     }
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "shanraq", "serve", *roles, "--port", str(port),

@@ -92,8 +92,8 @@ async def load(plan: Plan) -> Seen:
     latencies.sort()
     return Seen(
         round(len(latencies) / took, 1),
-        round(_percentile(latencies, 0.50) * 1000, 2),
-        round(_percentile(latencies, 0.99) * 1000, 2),
+        round(percentile(latencies, 0.50) * 1000, 2),
+        round(percentile(latencies, 0.99) * 1000, 2),
         dict(statuses),
     )
 
@@ -117,7 +117,8 @@ def _request(url: str, partner: Partner, body: bytes, key: str, *, signed: bool)
     return Request("POST", url + target, tuple(headers), body)
 
 
-def _percentile(ordered: list[float], share: float) -> float:
+def percentile(ordered: list[float], share: float) -> float:
+    """Return the value below which a share of ordered values lies; 0 for none."""
     return ordered[min(len(ordered) - 1, int(len(ordered) * share))] if ordered else 0.0
 
 
