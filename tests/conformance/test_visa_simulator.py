@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
@@ -13,7 +14,9 @@ import pytest
 from shanraq.simulators.serve import Request
 from shanraq.simulators.visa import VisaCredentials, VisaSimulator
 from shanraq.simulators.visa.currency import MINOR_DIGITS, decimal_text, minor_units
-from shanraq.simulators.visa.verify import NotAuthenticError, Verifier, keys_of
+from shanraq.simulators.visa.mle import Envelopes
+from shanraq.simulators.visa.model import Refusal
+from shanraq.simulators.visa.verify import Identity, NotAuthenticError, Scheme, Verifier, keys_of
 from tests.conformance.data import conformance_data
 from tests.simulators.visa.client import Merchant, order, payment, reversal
 
@@ -40,7 +43,8 @@ def verifier_at(now: float) -> Verifier:
         other["merchantId"],
         other["keyId"],
         other["secretBase64"],
-        {"certificate": KEYS["p12"]["certificatePem"]},
+        merchant_cert=KEYS["p12"]["certificatePem"],
+        p12_serial=KEYS["p12"]["certificateSubjectSerialNumber"],
     )
     return Verifier(keys_of(credentials), ["apitest.cybersource.com"], lambda: now)
 
@@ -63,6 +67,65 @@ def test_requests_are_accepted_or_refused_as_the_vectors_say(vector: dict[str, A
     else:
         with pytest.raises(NotAuthenticError):
             verifier.verify(request)
+
+
+@pytest.fixture(scope="module")
+def envelopes() -> Envelopes:
+    own, other = KEYS["sharedSecret"], KEYS["otherMerchantSharedSecret"]
+    credentials = VisaCredentials(
+        own["merchantId"],
+        own["keyId"],
+        own["secretBase64"],
+        other["merchantId"],
+        other["keyId"],
+        other["secretBase64"],
+        mle_serial=KEYS["requestMle"]["certificateSubjectSerialNumber"],
+        mle_request_key=KEYS["requestMle"]["privateKeyPem"],
+        mle_request_cert=KEYS["requestMle"]["certificatePem"],
+    )
+    return Envelopes(credentials, time.time)
+
+
+IDENTITY = Identity(KEYS["merchantId"], Scheme.JWT)
+
+
+@pytest.mark.parametrize(
+    "vector",
+    [vector for vector in load("vectors/mle.json") if vector["direction"] == "request"],
+    ids=lambda vector: str(vector["id"]),
+)
+def test_requests_are_decrypted_or_refused_as_the_vectors_say(envelopes: Envelopes, vector: dict[str, Any]) -> None:
+    request = Request("POST", "/pts/v2/payments", {}, vector["body"].encode())
+
+    if vector["expect"]["ok"]:
+        assert envelopes.open(IDENTITY, request).body.decode() == vector["expect"]["plaintext"]
+    else:
+        with pytest.raises(Refusal) as refused:
+            envelopes.open(IDENTITY, request)
+        assert refused.value.status == 400
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [one for one in load("cybersource/operations.json") if one["method"] in {"POST", "PUT", "PATCH"}],
+    ids=lambda operation: f"{operation['method']} {operation['path']}",
+)
+def test_requests_may_or_must_be_encrypted_as_the_operation_says(
+    envelopes: Envelopes, operation: dict[str, Any]
+) -> None:
+    target = operation["path"].replace("{", "").replace("}", "")
+    encrypted = next(one["body"] for one in load("vectors/mle.json") if one["id"] == "mle-request-a-0")
+
+    def is_taken(body: str) -> bool:
+        try:
+            envelopes.open(IDENTITY, Request(operation["method"], target, {}, body.encode()))
+        except Refusal:
+            return False
+        return True
+
+    if not target.startswith("/oauth2/"):  # a form, and answered by another server
+        policy = operation["requestMle"]
+        assert (is_taken("{}"), is_taken(encrypted)) == (policy != "mandatory", policy != "none")
 
 
 @pytest.mark.parametrize("vector", AMOUNTS["valid"], ids=lambda vector: f"{vector['decimal']} {vector['currency']}")

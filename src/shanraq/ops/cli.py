@@ -202,34 +202,59 @@ def replay(*files: Path, memory: bool = False) -> None:
 @simulate.command
 def visa(
     *,
-    host: str = "127.0.0.1",
+    listen: str = "127.0.0.1",
     port: int = 8189,
+    tls_port: int | None = None,
+    tls_cert: Path | None = None,
+    tls_key: Path | None = None,
     credentials: Path = Path("visa-simulator.json"),
     index_lag: float = 5.0,
+    host: Annotated[tuple[str, ...], Parameter(negative=())] = (),
     journal: Path | None = None,
     control_token: str | None = None,
-    name: Annotated[tuple[str, ...], Parameter(name="--name", help="Further host names that clients may sign.")] = (),
 ) -> None:
-    """Pretend to be Visa (CyberSource REST) over HTTP, with real signatures, state and troubles on demand.
+    """Pretend to be Visa (CyberSource REST) over HTTP and TLS, with real signatures, encryption, state and troubles on demand.
 
     Parameters
     ----------
+    listen
+        Address to bind.
     port
-        Port to listen on; 0 finds a free one.
+        Port for plain HTTP; 0 finds a free one.
+    tls_port
+        Port for TLS, beside the other; 0 finds a free one.
+    tls_cert
+        Certificate chain of the TLS port (PEM); without it the simulator's own authority issues one.
+    tls_key
+        Private key of that certificate (PEM).
     credentials
-        JSON with merchant_id, key_id, secret and other_...; made and written if it is not there.
+        JSON with merchant_id, key_id, secret and other_..., and keys and certificates of further schemes; made, with its
+        files beside it, if it is not there.
     index_lag
         Seconds until a payment can be found by search.
+    host
+        A further name that clients may sign, as host or host:port; may be given several times.
     journal
         File to keep the state in across restarts.
     control_token
         Switches the control API under /__sim/ on, for those who send this token.
     """
-    from shanraq.simulators.visa import run_visa_simulator
+    from shanraq.simulators.visa import TlsPort, run_visa_simulator
 
     log.configure("info", json=False)
     try:
-        run_visa_simulator(host, port, credentials, index_lag, name, journal, control_token)
+        if tls_port is None and (tls_cert or tls_key):
+            raise ValueError("--tls-cert and --tls-key need --tls-port")
+        run_visa_simulator(
+            listen,
+            port,
+            credentials,
+            tls=TlsPort(tls_port, tls_cert, tls_key) if tls_port is not None else None,
+            index_lag_seconds=index_lag,
+            hosts=host,
+            journal=journal,
+            control_token=control_token,
+        )
     except (OSError, ValueError) as error:
         console.print(f"[bold red]error[/] {escape(str(error))}")
         sys.exit(1)

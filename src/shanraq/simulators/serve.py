@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import ssl
 from collections import deque
 from collections.abc import Callable, Coroutine
@@ -28,13 +29,25 @@ _CONNECTION_LIMIT: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True)
+class Peer:
+    """The certificate a client proved to hold, checked against the server's authorities: who it is, SHA-256 of its DER."""
+
+    common_name: str
+    fingerprint: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Request:
-    """One request: method in upper case, target as sent (path and query), header names in lower case."""
+    """One request: method in upper case, target as sent (path and query), header names in lower case.
+
+    `peer` is None for a client without a certificate, and without TLS.
+    """
 
     method: str
     target: str
     headers: dict[str, str]
     body: bytes
+    peer: Peer | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +82,7 @@ _BAD_REQUEST: Final = Reply(400, b"{}")
 
 
 class HttpServer:
-    """Listens on one address and answers with the handler; the handler must not raise.
+    """Listens on one address or several and answers with the handler; the handler must not raise.
 
     A body of more than `body_limit_bytes` is answered with `too_large` once it was read: who is still writing does not listen.
     Of one that is many times as long no more is read.
@@ -83,25 +96,28 @@ class HttpServer:
         self.body_limit_bytes = body_limit_bytes
         self.connections: set[_Connection] = set()
         self.date = b""
-        self._server: asyncio.Server | None = None
+        self._listening: list[asyncio.Server] = []
         self._sweeper: asyncio.Task[None] | None = None
 
     async def start(self, host: str, port: int, tls: ssl.SSLContext | None = None) -> int:
-        """Listen, and return the port."""
+        """Listen, on one more address when called again, and return the port."""
         loop = asyncio.get_running_loop()
         self._set_date()
-        self._server = await loop.create_server(lambda: _Connection(self), host, port, ssl=tls, backlog=1024)
-        self._sweeper = loop.create_task(self._sweep())
-        port_bound: int = self._server.sockets[0].getsockname()[1]
+        server = await loop.create_server(lambda: _Connection(self), host, port, ssl=tls, backlog=1024)
+        self._listening.append(server)
+        if self._sweeper is None:
+            self._sweeper = loop.create_task(self._sweep())
+        port_bound: int = server.sockets[0].getsockname()[1]
         return port_bound
 
     async def stop(self) -> None:
         """Stop listening and close every connection; replies already written are still sent."""
-        if self._server is None or self._sweeper is None:
+        if self._sweeper is None:
             return
-        server, sweeper = self._server, self._sweeper
-        self._server = self._sweeper = None
-        server.close()
+        servers, sweeper = self._listening, self._sweeper
+        self._listening, self._sweeper = [], None
+        for server in servers:
+            server.close()
         sweeper.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await sweeper
@@ -109,7 +125,8 @@ class HttpServer:
             connection.close()
         try:
             async with asyncio.timeout(_CLOSE_SECONDS):
-                await server.wait_closed()
+                for server in servers:
+                    await server.wait_closed()
         except TimeoutError:
             for connection in tuple(self.connections):
                 connection.abort()
@@ -144,6 +161,7 @@ class _Connection(asyncio.Protocol):
         "_loop",
         "_making",
         "_parser",
+        "_peer",
         "_refusal",
         "_server",
         "_target",
@@ -182,6 +200,7 @@ class _Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # No isinstance here: the transports of uvloop are not registered as asyncio's.
         self._transport = cast("asyncio.Transport", transport)
+        self._peer = _peer_of(self._transport)
         self._server.connections.add(self)
         if len(self._server.connections) > _CONNECTION_LIMIT:
             self.close()
@@ -264,7 +283,8 @@ class _Connection(asyncio.Protocol):
         if self._refusal is not None:
             return
         method = self._parser.get_method().decode("latin-1")
-        request = Request(method, self._target.decode("latin-1"), self._headers, b"".join(self._body))
+        target = self._target.decode("latin-1")
+        request = Request(method, target, self._headers, b"".join(self._body), self._peer)
         self._waiting.append((request, self._parser.should_keep_alive()))
 
     # Answers.
@@ -318,3 +338,23 @@ class _Connection(asyncio.Protocol):
     def _refuse(self, reply: Reply) -> None:
         if not self._closing:
             self._send(Request("GET", "/", {}, b""), Answer(reply), keep_alive=False)
+
+
+def _peer_of(transport: asyncio.Transport) -> Peer | None:
+    """Tell who a client is by its certificate: once per connection, for no connection changes hands."""
+    connection: ssl.SSLObject | None = transport.get_extra_info("ssl_object")
+    if connection is None:
+        return None
+    # Empty when no certificate came, or one that nobody checked.
+    checked = connection.getpeercert()
+    der = connection.getpeercert(binary_form=True)
+    if not checked or not der:
+        return None
+    names = [
+        value
+        for attributes in cast("tuple[tuple[tuple[str, str], ...], ...]", checked.get("subject", ()))
+        for name, value in attributes
+        if name == "commonName"
+    ]
+    # Two common names are as good as none: either could be the one that was registered.
+    return Peer(names[0] if len(names) == 1 else "", hashlib.sha256(der).digest())

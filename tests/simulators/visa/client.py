@@ -116,14 +116,27 @@ class Merchant:
         found: list[dict[str, Any]] = reply.json().get("_embedded", {}).get("transactionSummaries", [])
         return found
 
-    def http_signature(self, method: str, path: str, body: bytes = b"", *, date: float | None = None) -> dict[str, str]:
-        """Return the headers of the older scheme."""
-        headers = {"host": self.host, "date": formatdate(date, usegmt=True), "v-c-merchant-id": self.merchant_id}
+    def http_signature(
+        self,
+        method: str,
+        path: str,
+        body: bytes = b"",
+        *,
+        date: float | None = None,
+        zone: str = "GMT",
+        twice: str = "",
+        owner: str = "",
+    ) -> dict[str, str]:
+        """Return the headers of the older scheme; `owner` is the portfolio whose key it is."""
+        sent_at = formatdate(date, usegmt=True).replace("GMT", zone)
+        headers = {"host": self.host, "date": sent_at, "v-c-merchant-id": self.merchant_id}
         labels = ["host", "date", "request-target", "v-c-merchant-id"]
         if body:
             headers["digest"] = f"SHA-256={digest_of(body)}"
             labels.insert(3, "digest")
+        labels += [twice] if twice else []
         values = headers | {"request-target": f"{method.lower()} {path}"}
+        values |= {"v-c-merchant-id": owner or self.merchant_id}
         text = "\n".join(f"{label}: {values[label]}" for label in labels)
         signature = base64.b64encode(hmac.digest(self.secret, text.encode(), "sha256")).decode()
         headers["signature"] = (

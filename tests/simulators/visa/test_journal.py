@@ -183,7 +183,7 @@ async def test_the_program_keeps_payments_when_killed_and_stops_cleanly_when_ask
     credentials, file = tmp_path / "credentials.json", tmp_path / "journal.jsonl"
     program = (
         "from pathlib import Path; from shanraq.simulators.visa import run_visa_simulator;"
-        f"run_visa_simulator('127.0.0.1', 0, Path({str(credentials)!r}), 0.0, (), Path({str(file)!r}), None)"
+        f"run_visa_simulator('127.0.0.1', 0, Path({str(credentials)!r}), journal=Path({str(file)!r}))"
     )
 
     async def start() -> tuple[asyncio.subprocess.Process, Merchant]:

@@ -19,7 +19,8 @@ from shanraq.simulators.visa.operate import Gateway
 from shanraq.simulators.visa.route import Route, Verb
 from shanraq.simulators.visa.store import Journal, Store
 from shanraq.simulators.visa.validate import parse_body
-from shanraq.simulators.visa.verify import NotAuthenticError, SharedSecret, Verifier
+from shanraq.simulators.visa.verify import MerchantKey, NotAuthenticError, Verifier
+from shanraq.standards.jose import HmacKey
 from tests.simulators.visa.client import order, payment, reversal
 
 JSON = st.recursive(
@@ -77,7 +78,7 @@ def test_any_value_in_any_field_is_accepted_or_refused_but_never_breaks(path: st
     date=st.text(st.sampled_from("Mon, 0123456789 JanGMT:+-")),
 )
 def test_any_header_is_refused_but_never_breaks(headers: dict[str, str], date: str) -> None:
-    verifier = Verifier([("k", SharedSecret("m", "AAAA"))], ["h"], time.time)
+    verifier = Verifier([("k", MerchantKey("m", "m", HmacKey(b"secret")))], ["h"], time.time)
     labels = 'headers="host date request-target v-c-merchant-id digest"'
     dated = {
         "host": "h",

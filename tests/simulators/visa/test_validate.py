@@ -130,10 +130,15 @@ async def test_some_card_types_must_be_told_and_must_fit_the_number(merchant: Me
     assert (await merchant.post("/pts/v2/payments", untold)).json()["details"][0]["field"] == f"{CARD}.type"
 
 
-async def test_stored_instruments_are_not_supported(merchant: Merchant) -> None:
-    body = order("1.00") | {"paymentInformation": {"customer": {"id": "17"}}}
+async def test_an_unknown_token_is_refused_by_its_field_and_other_instruments_are_not_supported(
+    merchant: Merchant,
+) -> None:
+    token = order("1.00") | {"paymentInformation": {"customer": {"id": "17"}}}
+    bank = order("1.00") | {"paymentInformation": {"bank": {"account": {"number": "17"}}}}
 
-    assert (await merchant.post("/pts/v2/payments", body)).json()["reason"] == "NOT_SUPPORTED"
+    refused = (await merchant.post("/pts/v2/payments", token)).json()
+    assert (refused["reason"], refused["details"][0]["field"]) == ("INVALID_DATA", "paymentInformation.customer.id")
+    assert (await merchant.post("/pts/v2/payments", bank)).json()["reason"] == "NOT_SUPPORTED"
 
 
 async def test_a_card_number_as_a_reference_is_refused(simulator: VisaSimulator, merchant: Merchant) -> None:

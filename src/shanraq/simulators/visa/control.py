@@ -1,24 +1,64 @@
 """The control API under `/__sim/`: how a test drives the simulator. It has its own token and knows no merchants.
 
-`POST reset` · `GET`, `POST`, `DELETE faults` · `PUT index-lag {seconds}` · `PUT idempotency {enabled}` ·
-`POST clock {advance_seconds}` · `POST cutoff` · `GET journal`. Every request carries `Authorization: Bearer <token>`.
+| request | what it does |
+|---|---|
+| `POST reset` | forget everything but used tokens |
+| `GET state` | clock, settings, counts |
+| `GET journal` | every operation of every merchant |
+| `GET`, `POST`, `DELETE faults` | troubles of the next requests |
+| `GET`, `POST`, `DELETE script` | answers of the next requests: `{operation, reason, count}` |
+| `PUT index-lag {seconds}` | how far the search is behind |
+| `PUT idempotency {enabled}` | whether `v-c-idempotency-id` counts |
+| `PUT challenge {required}` | whether validation waits for the challenge page |
+| `PUT report-delay {seconds}` | how long a report is being made |
+| `POST clock {advance_seconds}`, `POST cutoff` | time, and the end of the day |
+| `GET`, `PUT fees` | the fee schedule |
+| `GET`, `POST chargebacks`, `POST chargebacks/{dispute}` | disputes, and their next stage |
+| `GET batches` | batches of all merchants with gross, fee and net of each transaction in minor units |
+| `GET`, `DELETE notifications` | what was sent to webhooks |
+| `POST notifications {merchant_id, event_type, data}` | send one by hand |
+| `GET`, `POST`, `DELETE webhook-faults` | troubles of the next notifications |
+
+Every request carries `Authorization: Bearer <token>`.
 """
 
 from __future__ import annotations
 
 import hmac
-from typing import Annotated, Any, Protocol
+from collections.abc import Callable
+from typing import Annotated, Any, Final, Literal, Protocol
 
 import msgspec
 
 from shanraq.simulators.serve import Reply, Request
+from shanraq.simulators.visa.deliver import WebhookFault, WebhookFaultKind
 from shanraq.simulators.visa.faults import Fault, FaultKind
+from shanraq.simulators.visa.model import Batch, Kind
 from shanraq.simulators.visa.render import json_reply
+from shanraq.simulators.visa.resources import Chargeback, FeeSchedule
 from shanraq.simulators.visa.route import Verb
+from shanraq.simulators.visa.script import ScriptedAnswer
+from shanraq.simulators.visa.services import Services
+from shanraq.simulators.visa.settle import fees_text, settlement_of
+from shanraq.simulators.visa.store import Store
 
 PREFIX = "/__sim/"
 
 _Seconds = Annotated[float, msgspec.Meta(ge=0, le=10 * 366 * 86400)]
+_Count = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
+_BasisPoints = Annotated[int, msgspec.Meta(ge=0, le=10_000)]
+_Minor = Annotated[int, msgspec.Meta(ge=0, le=10**12)]
+_Stage = Literal[
+    "retrieval",
+    "pre_dispute",
+    "chargeback",
+    "representment",
+    "pre_arbitration",
+    "arbitration",
+    "won",
+    "lost",
+    "accepted",
+]
 
 
 class Controlled(Protocol):
@@ -27,33 +67,82 @@ class Controlled(Protocol):
     index_lag_seconds: float
     idempotency: bool
 
+    @property
+    def services(self) -> Services: ...
+    @property
+    def store(self) -> Store: ...
     def reset(self) -> None: ...
     def inject(self, fault: Fault) -> None: ...
     def waiting_faults(self) -> list[Fault]: ...
     def clear_faults(self) -> None: ...
     def advance_clock(self, seconds: float) -> None: ...
     def cut_off(self) -> int: ...
+    def set_fees(self, fees: FeeSchedule) -> None: ...
     def journal(self) -> list[dict[str, Any]]: ...
 
 
 class _Fault(msgspec.Struct, forbid_unknown_fields=True):
     kind: FaultKind
     operation: Verb | None = None
-    count: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 1
+    count: _Count = 1
     seconds: Annotated[float, msgspec.Meta(ge=0, le=3600)] = 0.0
     processed: bool = False
+    reason: Literal["SYSTEM_ERROR", "SERVER_TIMEOUT", "SERVICE_TIMEOUT"] = "SYSTEM_ERROR"
 
 
-class _IndexLag(msgspec.Struct, forbid_unknown_fields=True):
+class _WebhookFault(msgspec.Struct, forbid_unknown_fields=True):
+    kind: WebhookFaultKind
+    count: _Count = 1
+    seconds: _Seconds = 0.0
+
+
+class _Scripted(msgspec.Struct, forbid_unknown_fields=True):
+    operation: Verb
+    reason: str
+    count: _Count = 1
+
+
+class _SecondsOf(msgspec.Struct, forbid_unknown_fields=True):
     seconds: _Seconds
 
 
-class _Idempotency(msgspec.Struct, forbid_unknown_fields=True):
+class _Enabled(msgspec.Struct, forbid_unknown_fields=True):
     enabled: bool
+
+
+class _Required(msgspec.Struct, forbid_unknown_fields=True):
+    required: bool
 
 
 class _Clock(msgspec.Struct, forbid_unknown_fields=True):
     advance_seconds: _Seconds
+
+
+class _Fees(msgspec.Struct, forbid_unknown_fields=True):
+    interchange_basis_points: _BasisPoints = 0
+    interchange_per_item: _Minor = 0
+    assessment_basis_points: _BasisPoints = 0
+    discount_basis_points: _BasisPoints = 0
+    discount_per_item: _Minor = 0
+    refund_per_item: _Minor = 0
+    chargeback_per_item: _Minor = 0
+
+
+class _Dispute(msgspec.Struct, forbid_unknown_fields=True):
+    id: str
+    reason_code: Annotated[str, msgspec.Meta(pattern=r"^[0-9A-Za-z.]{1,8}$")] = "10.4"
+    stage: Literal["retrieval", "pre_dispute", "chargeback"] = "chargeback"
+    amount_minor: _Minor | None = None
+
+
+class _Stages(msgspec.Struct, forbid_unknown_fields=True):
+    stage: _Stage
+
+
+class _Notice(msgspec.Struct, forbid_unknown_fields=True):
+    merchant_id: str
+    event_type: Annotated[str, msgspec.Meta(pattern=r"^[a-zA-Z0-9._-]{1,100}$")]
+    data: dict[str, Any] = {}
 
 
 def control(simulator: Controlled, request: Request, token: str) -> Reply:
@@ -61,48 +150,258 @@ def control(simulator: Controlled, request: Request, token: str) -> Reply:
     presented = request.headers.get("authorization", "").encode("latin-1")
     if not hmac.compare_digest(presented, f"Bearer {token}".encode()):
         return json_reply(401, {"error": "the control token is missing or wrong"})
+    path = request.target.partition("?")[0].removeprefix(PREFIX).removesuffix("/")
+    name, _, argument = path.partition("/")
+    command = _COMMANDS.get((request.method, name))
+    if command is None or (argument and (request.method, name) != ("POST", "chargebacks")):
+        return json_reply(404, {"error": "no such control"})
     try:
-        return json_reply(200, _command(simulator, request))
+        return json_reply(200, command(simulator, request.body, argument))
     except (ValueError, RecursionError) as error:
         return json_reply(400, {"error": str(error)})
     except OSError as error:
         return json_reply(500, {"error": f"the journal cannot be written: {error.strerror}"})
-    except LookupError:
-        return json_reply(404, {"error": "no such control"})
 
 
-def _command(simulator: Controlled, request: Request) -> dict[str, Any]:
-    path = request.target.partition("?")[0].removeprefix(PREFIX).removesuffix("/")
-    match request.method, path:
-        case "POST", "reset":
-            simulator.reset()
-        case "POST", "faults":
-            asked = msgspec.json.decode(request.body, type=_Fault)
-            simulator.inject(Fault(asked.kind, asked.operation, asked.count, asked.seconds, asked.processed))
-        case "GET", "faults":
-            return {"faults": [_describe(fault) for fault in simulator.waiting_faults()]}
-        case "DELETE", "faults":
-            simulator.clear_faults()
-        case "PUT", "index-lag":
-            simulator.index_lag_seconds = msgspec.json.decode(request.body, type=_IndexLag).seconds
-        case "PUT", "idempotency":
-            simulator.idempotency = msgspec.json.decode(request.body, type=_Idempotency).enabled
-        case "POST", "clock":
-            simulator.advance_clock(msgspec.json.decode(request.body, type=_Clock).advance_seconds)
-        case "POST", "cutoff":
-            return {"transmitted": simulator.cut_off()}
-        case "GET", "journal":
-            return {"operations": simulator.journal()}
-        case _:
-            raise LookupError(path)
-    return {"ok": True}
+_Command = Callable[[Controlled, bytes, str], dict[str, Any]]
+_OK: Final = {"ok": True}
 
 
-def _describe(fault: Fault) -> dict[str, Any]:
+def _reset(simulator: Controlled, body: bytes, argument: str) -> dict[str, Any]:
+    simulator.reset()
+    return _OK
+
+
+def _state(simulator: Controlled, body: bytes, argument: str) -> dict[str, Any]:
+    services, store = simulator.services, simulator.store
     return {
-        "kind": fault.kind.value,
-        "operation": fault.verb.value if fault.verb is not None else None,
-        "count": fault.count,
-        "seconds": fault.seconds,
-        "processed": fault.processed,
+        "time": services.gateway.now().isoformat(),
+        "clock_offset_seconds": store.clock_offset_seconds,
+        "index_lag_seconds": simulator.index_lag_seconds,
+        "idempotency": simulator.idempotency,
+        "challenge_required": services.payer.challenge_required,
+        "report_delay_seconds": services.reports.delay_seconds,
+        "operations": len(store.records),
+        "pending": len(store.pending()),
+        "batches": len(store.batches),
+        "faults": len(simulator.waiting_faults()),
+        "scripted": len(services.gateway.script.waiting),
+        "notifications_waiting": services.deliveries.waiting,
+        "fees": fees_text(store.fees),
     }
+
+
+def _journal(simulator: Controlled, body: bytes, argument: str) -> dict[str, Any]:
+    return {"operations": simulator.journal()}
+
+
+def _add_fault(simulator: Controlled, body: bytes, argument: str) -> dict[str, Any]:
+    asked = msgspec.json.decode(body, type=_Fault)
+    simulator.inject(Fault(asked.kind, asked.operation, asked.count, asked.seconds, asked.processed, asked.reason))
+    return _OK
+
+
+def _list_faults(simulator: Controlled, body: bytes, argument: str) -> dict[str, Any]:
+    return {
+        "faults": [
+            {
+                "kind": fault.kind.value,
+                "operation": fault.verb.value if fault.verb is not None else None,
+                "count": fault.count,
+                "seconds": fault.seconds,
+                "processed": fault.processed,
+            }
+            | ({"reason": fault.reason} if fault.kind is FaultKind.HTTP_502 else {})
+            for fault in simulator.waiting_faults()
+        ]
+    }
+
+
+def _clear_faults(simulator: Controlled, body: bytes, argument: str) -> dict[str, Any]:
+    simulator.clear_faults()
+    return _OK
+
+
+def _add_script(simulator: Controlled, body: bytes, argument: str) -> dict[str, Any]:
+    asked = msgspec.json.decode(body, type=_Scripted)
+    simulator.services.gateway.script.waiting.append(ScriptedAnswer(asked.operation, asked.reason, asked.count))
+    return _OK
+
+
+def _list_script(simulator: Controlled, body: bytes, argument: str) -> dict[str, Any]:
+    waiting = simulator.services.gateway.script.waiting
+    return {"script": [{"operation": one.verb.value, "reason": one.reason, "count": one.count} for one in waiting]}
+
+
+def _clear_script(simulator: Controlled, body: bytes, argument: str) -> dict[str, Any]:
+    simulator.services.gateway.script.waiting.clear()
+    return _OK
+
+
+def _set_index_lag(simulator: Controlled, body: bytes, argument: str) -> dict[str, Any]:
+    simulator.index_lag_seconds = msgspec.json.decode(body, type=_SecondsOf).seconds
+    return _OK
+
+
+def _set_idempotency(simulator: Controlled, body: bytes, argument: str) -> dict[str, Any]:
+    simulator.idempotency = msgspec.json.decode(body, type=_Enabled).enabled
+    return _OK
+
+
+def _set_challenge(simulator: Controlled, body: bytes, argument: str) -> dict[str, Any]:
+    simulator.services.payer.challenge_required = msgspec.json.decode(body, type=_Required).required
+    return _OK
+
+
+def _set_report_delay(simulator: Controlled, body: bytes, argument: str) -> dict[str, Any]:
+    simulator.services.reports.delay_seconds = msgspec.json.decode(body, type=_SecondsOf).seconds
+    return _OK
+
+
+def _advance_clock(simulator: Controlled, body: bytes, argument: str) -> dict[str, Any]:
+    simulator.advance_clock(msgspec.json.decode(body, type=_Clock).advance_seconds)
+    return _OK
+
+
+def _cut_off(simulator: Controlled, body: bytes, argument: str) -> dict[str, Any]:
+    return {"transmitted": simulator.cut_off()}
+
+
+def _get_fees(simulator: Controlled, body: bytes, argument: str) -> dict[str, Any]:
+    return fees_text(simulator.store.fees)
+
+
+def _set_fees(simulator: Controlled, body: bytes, argument: str) -> dict[str, Any]:
+    asked = msgspec.json.decode(body, type=_Fees)
+    simulator.set_fees(FeeSchedule(**{name: getattr(asked, name) for name in asked.__struct_fields__}))
+    return _OK
+
+
+def _open_chargeback(simulator: Controlled, body: bytes, argument: str) -> dict[str, Any]:
+    disputes = simulator.services.disputes
+    if argument:
+        return _describe_dispute(disputes.advance(argument, msgspec.json.decode(body, type=_Stages).stage))
+    asked = msgspec.json.decode(body, type=_Dispute)
+    return _describe_dispute(disputes.open(asked.id, asked.stage, asked.reason_code, asked.amount_minor))
+
+
+def _list_chargebacks(simulator: Controlled, body: bytes, argument: str) -> dict[str, Any]:
+    return {"chargebacks": [_describe_dispute(step) for step in simulator.store.all_resources(Chargeback)]}
+
+
+def _describe_dispute(step: Chargeback) -> dict[str, Any]:
+    return {
+        "dispute": step.dispute_id,
+        "merchant_id": step.merchant_id,
+        "id": step.target_id,
+        "time": step.time.isoformat(),
+        "stage": step.stage,
+        "reason_code": step.reason_code,
+        "amount_minor": step.amount,
+        "currency": step.currency,
+        "moved_minor": step.money,
+        "fee_minor": step.fee,
+    }
+
+
+def _list_batches(simulator: Controlled, body: bytes, argument: str) -> dict[str, Any]:
+    return {"batches": [_describe_batch(batch) for batch in simulator.store.batches.values()]}
+
+
+def _describe_batch(batch: Batch) -> dict[str, Any]:
+    lines = [settlement_of(record, batch) for record in batch.records]
+    return {
+        "id": batch.id,
+        "merchant_id": batch.merchant_id,
+        "time": batch.time.isoformat(),
+        "transactions": [
+            {
+                "id": line.record.operation.id,
+                "kind": "sale"
+                if line.record.operation.kind is Kind.AUTHORIZATION
+                else line.record.operation.kind.value,
+                "code": line.record.operation.code,
+                "currency": line.record.operation.currency,
+                "gross_minor": line.sign * line.gross,
+                "fee_minor": line.fee,
+                "net_minor": line.net,
+            }
+            for line in lines
+        ],
+    }
+
+
+def _list_notifications(simulator: Controlled, body: bytes, argument: str) -> dict[str, Any]:
+    deliveries = simulator.services.deliveries
+    return {
+        "waiting": deliveries.waiting,
+        "sent": [
+            {
+                "id": one.notification.id,
+                "webhook_id": one.notification.webhook_id,
+                "event_type": one.notification.event_type,
+                "url": one.notification.url,
+                "attempt": one.notification.attempt,
+                "status": one.status,
+                "error": one.error,
+            }
+            for one in deliveries.log
+        ],
+    }
+
+
+def _clear_notifications(simulator: Controlled, body: bytes, argument: str) -> dict[str, Any]:
+    simulator.services.deliveries.forget()
+    return _OK
+
+
+def _send_notification(simulator: Controlled, body: bytes, argument: str) -> dict[str, Any]:
+    asked = msgspec.json.decode(body, type=_Notice)
+    sent = simulator.services.notifications.send_by_hand(asked.merchant_id, asked.event_type, asked.data)
+    return {"sent": sent}
+
+
+def _add_webhook_fault(simulator: Controlled, body: bytes, argument: str) -> dict[str, Any]:
+    asked = msgspec.json.decode(body, type=_WebhookFault)
+    simulator.services.deliveries.faults.append(WebhookFault(asked.kind, asked.count, asked.seconds))
+    return _OK
+
+
+def _list_webhook_faults(simulator: Controlled, body: bytes, argument: str) -> dict[str, Any]:
+    faults = simulator.services.deliveries.faults
+    return {"faults": [{"kind": one.kind.value, "count": one.count, "seconds": one.seconds} for one in faults]}
+
+
+def _clear_webhook_faults(simulator: Controlled, body: bytes, argument: str) -> dict[str, Any]:
+    simulator.services.deliveries.faults.clear()
+    return _OK
+
+
+_COMMANDS: Final[dict[tuple[str, str], _Command]] = {
+    ("POST", "reset"): _reset,
+    ("GET", "state"): _state,
+    ("GET", "journal"): _journal,
+    ("POST", "faults"): _add_fault,
+    ("GET", "faults"): _list_faults,
+    ("DELETE", "faults"): _clear_faults,
+    ("POST", "script"): _add_script,
+    ("GET", "script"): _list_script,
+    ("DELETE", "script"): _clear_script,
+    ("PUT", "index-lag"): _set_index_lag,
+    ("PUT", "idempotency"): _set_idempotency,
+    ("PUT", "challenge"): _set_challenge,
+    ("PUT", "report-delay"): _set_report_delay,
+    ("POST", "clock"): _advance_clock,
+    ("POST", "cutoff"): _cut_off,
+    ("GET", "fees"): _get_fees,
+    ("PUT", "fees"): _set_fees,
+    ("GET", "chargebacks"): _list_chargebacks,
+    ("POST", "chargebacks"): _open_chargeback,
+    ("GET", "batches"): _list_batches,
+    ("GET", "notifications"): _list_notifications,
+    ("DELETE", "notifications"): _clear_notifications,
+    ("POST", "notifications"): _send_notification,
+    ("GET", "webhook-faults"): _list_webhook_faults,
+    ("POST", "webhook-faults"): _add_webhook_fault,
+    ("DELETE", "webhook-faults"): _clear_webhook_faults,
+}

@@ -18,7 +18,9 @@ class FaultKind(StrEnum):
     SLOW = "slow"
     """Process the request at once, answer after a delay."""
     HTTP_502 = "http_502"
-    """Answer 502 SYSTEM_ERROR; the request is not processed unless the fault says so."""
+    """Answer 502 with the fault's reason; the request is not processed unless the fault says so."""
+    HTTP_429 = "http_429"
+    """Answer 429 with Retry-After; the request is not processed."""
     DUPLICATE = "duplicate"
     """Process the request twice, as when the network repeats it, and answer once."""
     GARBAGE = "garbage"
@@ -27,13 +29,17 @@ class FaultKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One trouble for the next `count` requests of an operation, or of any; `seconds` is the delay of SLOW."""
+    """One trouble for the next `count` requests of an operation, or of any.
+
+    `seconds` is the delay of SLOW, `reason` that of a 502: SYSTEM_ERROR, SERVER_TIMEOUT or SERVICE_TIMEOUT.
+    """
 
     kind: FaultKind
     verb: Verb | None = None
     count: int = 1
     seconds: float = 0.0
     processed: bool = False
+    reason: str = "SYSTEM_ERROR"
 
 
 class Faults:

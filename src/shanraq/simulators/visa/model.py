@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
 import msgspec
+
+from shanraq.simulators.visa.resources import FeeSchedule, Kept, MaskedCard, Removed
 
 
 class Kind(StrEnum):
@@ -21,19 +24,12 @@ class Kind(StrEnum):
     VOID = "void"
 
 
-class MaskedCard(msgspec.Struct, frozen=True):
-    """What may be kept of a card: the first six and the last four digits, and the type code (001 Visa)."""
-
-    prefix: str
-    suffix: str
-    type: str
-
-
 class Operation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="entry", tag="operation"):
     """One operation as answered. Amounts are minor units.
 
     `amount` is what was held or moved (0 for a decline), `requested` what was asked. `target_id` is the operation acted
-    upon, `root_id` the first of the chain.
+    upon, `root_id` the first of the chain. `behaviour` is what the card makes follow-ons do, `final` marks the capture
+    after which there is none; `avs`, `cvn` and `advice` are result codes, never what was compared.
     """
 
     sequence: int
@@ -55,6 +51,11 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, t
     sale: bool = False
     by_timeout: bool = False
     card: MaskedCard | None = None
+    behaviour: str = ""
+    final: bool = False
+    avs: str = ""
+    cvn: str = ""
+    advice: str = ""
 
 
 class Cutoff(msgspec.Struct, frozen=True, tag_field="entry", tag="cutoff"):
@@ -75,7 +76,7 @@ class ClockAdvance(msgspec.Struct, frozen=True, tag_field="entry", tag="clock"):
     seconds: float
 
 
-JournalEntry = Operation | Cutoff | Reset | ClockAdvance
+JournalEntry = Operation | Cutoff | Reset | ClockAdvance | FeeSchedule | Removed | Kept
 
 HOLDING: Final = frozenset(
     {"AUTHORIZED", "PARTIAL_AUTHORIZED", "AUTHORIZED_PENDING_REVIEW", "AUTHORIZED_RISK_DECLINED"}
@@ -86,16 +87,33 @@ CAPTURABLE: Final = HOLDING - {"AUTHORIZED_RISK_DECLINED"}
 """Statuses that may be captured; after a decline by risk rules the hold can only be reversed."""
 
 
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What left with one cut-off for one merchant, and the fees of that day."""
+
+    id: str
+    merchant_id: str
+    time: datetime
+    fees: FeeSchedule
+    records: tuple[Record, ...]
+
+
+_REVIEWED: Final = {"ACCEPTED": "AUTHORIZED", "REJECTED": "AUTHORIZED_RISK_DECLINED"}
+
+
 class Record:
     """An operation and what later operations left of it. Amounts are minor units."""
 
     __slots__ = (
         "authorized",
+        "batch",
         "captured",
+        "final",
         "operation",
         "refunded",
         "related_ids",
         "reversed",
+        "review",
         "transmitted",
         "voided",
     )
@@ -108,6 +126,9 @@ class Record:
         self.refunded = 0
         self.voided = False
         self.transmitted = False
+        self.final = False
+        self.review = ""
+        self.batch: Batch | None = None
         self.related_ids: list[str] = []
 
     @property
@@ -135,7 +156,9 @@ class Record:
             return "VOIDED"
         if self.reversed and self.uncaptured == 0:
             return "REVERSED"
-        return "TRANSMITTED" if self.transmitted else self.operation.status
+        if self.transmitted:
+            return "TRANSMITTED"
+        return _REVIEWED.get(self.review, self.operation.status)
 
 
 class Refusal(Exception):  # noqa: N818 - an answer of the API, not a mistake
@@ -166,6 +189,8 @@ _MESSAGES: Final = {
     "PROCESSOR_UNAVAILABLE": "Declined - The payment processor is not available",
     "ACCOUNT_NOT_ALLOWED_CREDIT": "Declined - The account is not allowed to receive a credit",
     "INVALID_PAYMENT_ID": "Declined - The payment id is not valid",
+    "INVALID_CARD": "Declined - The card is not valid",
+    "TRANSACTION_ALREADY_SETTLED": "Declined - The transaction has already been settled",
     "SYSTEM_ERROR": "Error - General system failure",
     "SERVER_TIMEOUT": "Error - The request was received but there was a server timeout",
     "SERVICE_TIMEOUT": "Error - The request was received, but a service did not finish running in time",

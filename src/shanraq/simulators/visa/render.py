@@ -37,8 +37,24 @@ def utc_text(time: datetime) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def refusal_reply(refusal: Refusal, now: datetime) -> Reply:
-    """Make the flat body of a refusal: INVALID_REQUEST, or SERVER_ERROR for 502."""
+def refusal_reply(refusal: Refusal, now: datetime, target: str = "") -> Reply:
+    """Make the body of a refusal as the part of the API does that the target is in; a 502 is SERVER_ERROR.
+
+    Payments and risk: flat, INVALID_REQUEST. Reports: flat without a status. Batches: in `errorInformation`. Tokens: a list.
+    """
+    if target.startswith("/tms/"):
+        error: dict[str, Any] = {
+            "type": _TOKEN_ERRORS.get(refusal.status, "invalidRequest"),
+            "message": refusal.message,
+        }
+        if refusal.field:
+            error["details"] = [{"name": refusal.field, "location": "body"}]
+        return json_reply(refusal.status, {"errors": [error]})
+    if target.startswith("/pts/v1/"):
+        information: dict[str, Any] = {"reason": refusal.reason, "message": refusal.message}
+        if refusal.field:
+            information["details"] = [{"field": refusal.field, "message": refusal.message}]
+        return json_reply(refusal.status, {"submitTimeUtc": utc_text(now), "errorInformation": information})
     body: dict[str, Any] = {
         "submitTimeUtc": utc_text(now),
         "status": "SERVER_ERROR" if refusal.status >= 500 else "INVALID_REQUEST",
@@ -48,10 +64,15 @@ def refusal_reply(refusal: Refusal, now: datetime) -> Reply:
     if refusal.field:
         reason = "MISSING_FIELD" if refusal.reason == "MISSING_FIELD" else "INVALID_DATA"
         body["details"] = [{"field": refusal.field, "reason": reason}]
+    if target.startswith("/reporting/"):
+        del body["status"]
     return json_reply(refusal.status, body)
 
 
-def operation_reply(record: Record, root: Record) -> Reply:
+_TOKEN_ERRORS = {403: "forbidden", 404: "notFound", 409: "conflict", 410: "notAvailable", 502: "serverError"}
+
+
+def operation_reply(record: Record, root: Record, extra: dict[str, Any] | None = None) -> Reply:
     """Make the 201 reply of an operation; `root` is the authorisation or credit its chain began with."""
     operation = record.operation
     body: dict[str, Any] = {
@@ -66,7 +87,50 @@ def operation_reply(record: Record, root: Record) -> Reply:
     body |= _processor(operation)
     if operation.reason:
         body["errorInformation"] = {"reason": operation.reason, "message": REASONS[operation.reason].message}
+    if extra:
+        body |= extra
     return json_reply(201, body, HAL)
+
+
+def refreshed(record: Record) -> Reply:
+    """Make the reply that tells the status of a payment again."""
+    operation = record.operation
+    body: dict[str, Any] = {
+        "id": operation.id,
+        "submitTimeUtc": utc_text(operation.time),
+        "status": {"ACCEPTED": "AUTHORIZED", "REJECTED": "AUTHORIZED_RISK_DECLINED"}.get(
+            record.review, operation.status
+        ),
+        "reconciliationId": operation.reconciliation_id,
+        "clientReferenceInformation": {"code": operation.code},
+    }
+    if operation.status in HOLDING:
+        body["processorInformation"] = {"transactionId": operation.network_transaction_id, "responseCode": "100"}
+    if operation.reason:
+        body["errorInformation"] = {"reason": operation.reason, "message": REASONS[operation.reason].message}
+    return json_reply(201, body, HAL)
+
+
+def notice(record: Record) -> dict[str, Any]:
+    """Describe an operation as notifications do: what it is, and the status it has now."""
+    operation = record.operation
+    reference = {"code": operation.code}
+    if operation.transaction_id:
+        reference["transactionId"] = operation.transaction_id
+    return {
+        "id": operation.id,
+        "status": record.status,
+        "submitTimeUtc": utc_text(operation.time),
+        "reconciliationId": operation.reconciliation_id,
+        "clientReferenceInformation": reference,
+        "orderInformation": {
+            "amountDetails": {
+                "totalAmount": decimal_text(operation.amount, operation.currency),
+                "currency": operation.currency,
+            }
+        },
+        "_links": {"self": {"href": f"/tss/v2/transactions/{operation.id}", "method": "GET"}},
+    }
 
 
 def _links(operation: Operation) -> dict[str, dict[str, str]]:
@@ -114,6 +178,8 @@ def _money(record: Record, root: Record) -> dict[str, Any]:
 
 def _processor(operation: Operation) -> dict[str, Any]:
     if operation.card is None:
+        if operation.kind is Kind.INCREMENT and not operation.reason:
+            return {"processorInformation": {"approvalCode": "888888", "responseCode": "100"}}
         return {}
     parts: dict[str, Any] = {"paymentAccountInformation": {"card": {"type": operation.card.type}}}
     if operation.kind is Kind.CREDIT:
@@ -131,17 +197,24 @@ def _processor(operation: Operation) -> dict[str, Any]:
             "networkTransactionId": operation.network_transaction_id,
             "transactionId": operation.network_transaction_id,
             "responseCode": "00" if operation.status == "AUTHORIZED_RISK_DECLINED" else "100",
-            "avs": {"code": "X", "codeRaw": "I1"},
+            "systemTraceAuditNumber": f"{operation.sequence % 1_000_000:06d}",
         }
-    elif REASONS[operation.reason].response_code:
+    elif operation.status != "PENDING_AUTHENTICATION" and REASONS[operation.reason].response_code:
         parts["processorInformation"] = {"responseCode": REASONS[operation.reason].response_code}
-    if operation.status == "PENDING_AUTHENTICATION":
-        parts["consumerAuthenticationInformation"] = {
-            "stepUpUrl": "https://acs.example/step-up",
-            "accessToken": operation.id,
-            "authenticationTransactionId": operation.reconciliation_id,
-        }
+    if "processorInformation" in parts:
+        parts["processorInformation"] |= _checks(operation)
     return parts
+
+
+def _checks(operation: Operation) -> dict[str, Any]:
+    checks: dict[str, Any] = {}
+    if operation.avs:
+        checks["avs"] = {"code": operation.avs, "codeRaw": "I1" if operation.avs == "X" else operation.avs}
+    if operation.cvn:
+        checks["cardVerification"] = {"resultCode": operation.cvn, "resultCodeRaw": operation.cvn}
+    if operation.advice:
+        checks["merchantAdvice"] = {"code": operation.advice, "codeRaw": operation.advice}
+    return checks
 
 
 def summary(record: Record) -> dict[str, Any]:

@@ -4,48 +4,81 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import ssl
 import sys
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 import uvloop
 
-from shanraq.simulators.visa.credentials import VisaCredentials
-from shanraq.simulators.visa.simulator import VisaSimulator
+from shanraq.simulators.visa.credentials_make import keys_folder, obtain
+from shanraq.simulators.visa.simulator import LOOPBACK_NAMES, VisaSimulator
+from shanraq.simulators.visa.tls import Authority, server_context
+
+
+@dataclass(frozen=True, slots=True)
+class TlsPort:
+    """A port for TLS, and the files of the certificate; without them an authority of the simulator's own issues one."""
+
+    port: int
+    certificate: Path | None = None
+    key: Path | None = None
 
 
 def run_visa_simulator(
-    host: str,
+    listen: str,
     port: int,
     credentials_path: Path,
+    *,
+    tls: TlsPort | None = None,
     index_lag_seconds: float = 5.0,
     hosts: Iterable[str] = (),
     journal: Path | None = None,
     control_token: str | None = None,
 ) -> None:
-    """Serve until SIGINT or SIGTERM; without the file of credentials a set is generated and written there (0600).
+    """Serve until SIGINT or SIGTERM; without the file of credentials a set is made and written there (0600).
 
-    Raises OSError when the address or a file cannot be used, ValueError when a file is not what it should be.
+    `listen` is the address of both ports, `hosts` further names clients may sign (host, or host:port). Raises OSError when an
+    address or a file cannot be used, ValueError when a file is not what it should be.
     """
-    if credentials_path.exists():
-        credentials = VisaCredentials.load(credentials_path)
-    else:
-        credentials = VisaCredentials.generate()
-        credentials.save(credentials_path)
+    hosts = tuple(hosts)
+    credentials = obtain(credentials_path)
     simulator = VisaSimulator(
         credentials, hosts=hosts, index_lag_seconds=index_lag_seconds, journal=journal, control_token=control_token
     )
-    uvloop.run(_serve(simulator, host, port))
+    context = None
+    if tls is not None:
+        names = {listen, *LOOPBACK_NAMES, *(host.partition(":")[0] for host in hosts)}
+        certificate, key = _certificate_of(tls, keys_folder(credentials_path), sorted(names))
+        context = server_context(certificate, key, credentials.client_ca)
+    uvloop.run(_serve(simulator, listen, port, tls.port if tls is not None else 0, context))
 
 
-async def _serve(simulator: VisaSimulator, host: str, port: int) -> None:
+def _certificate_of(tls: TlsPort, folder: Path, names: Iterable[str]) -> tuple[Path, Path]:
+    if (tls.certificate is None) != (tls.key is None):
+        raise ValueError("a TLS certificate needs its key, and a key its certificate")
+    if tls.certificate is not None and tls.key is not None:
+        return tls.certificate, tls.key
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    authority = Authority.kept_in(folder, "ca", "Visa simulator, authority of the server")
+    certificate, key = folder / "server.pem", folder / "server-key.pem"
+    authority.issue_server(names).write(certificate, key)
+    return certificate, key
+
+
+async def _serve(
+    simulator: VisaSimulator, listen: str, port: int, tls_port: int, context: ssl.SSLContext | None
+) -> None:
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stopping.set)
-    await simulator.start(host, port)
     try:
-        sys.stdout.write(f"Visa simulator listens on {simulator.base_url} as {simulator.credentials.merchant_id}\n")
+        urls = [await simulator.start(listen, port)]
+        if context is not None:
+            urls.append(await simulator.listen_tls(listen, tls_port, context))
+        sys.stdout.write(f"Visa simulator listens on {' and '.join(urls)} as {simulator.credentials.merchant_id}\n")
         sys.stdout.flush()
         await stopping.wait()
     finally:

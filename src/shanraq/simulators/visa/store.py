@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final, assert_never
+from typing import Any, Final, TypeVar, assert_never
 
 import msgspec
 
-from shanraq.simulators.visa.model import ClockAdvance, Cutoff, JournalEntry, Kind, Operation, Record, Reset
+from shanraq.simulators.visa.model import Batch, ClockAdvance, Cutoff, JournalEntry, Kind, Operation, Record, Reset
+from shanraq.simulators.visa.resources import FeeSchedule, Kept, Removed, RiskCase
 
 _encode = msgspec.json.Encoder().encode
 _decoder: Final = msgspec.json.Decoder(JournalEntry)
+_K = TypeVar("_K", bound=Kept)
 
 
 class Store:
@@ -22,6 +24,8 @@ class Store:
         self.last_sequence = 0
         self.clock_offset_seconds = 0.0
         self.is_new = True
+        self.entries = 0
+        self.fees = FeeSchedule()
         self._forget()
 
     def _forget(self) -> None:
@@ -30,6 +34,36 @@ class Store:
         self._by_code: dict[tuple[str, str], list[Record]] = {}
         self._by_transaction_id: dict[tuple[str, str], list[Record]] = {}
         self._pending: list[Record] = []
+        self._resources: dict[str, dict[str, Kept]] = {}
+        self._removed: set[str] = set()
+        self.batches: dict[str, Batch] = {}
+
+    def resource(self, kind: type[_K], merchant_id: str, resource_id: str) -> _K | None:
+        """Return a merchant's own resource of one kind."""
+        found = self._resources.get(_tag(kind), {}).get(resource_id)
+        return found if isinstance(found, kind) and found.merchant_id == merchant_id else None
+
+    def any_resource(self, kind: type[_K], resource_id: str) -> _K | None:
+        """Return a resource of one kind of any merchant."""
+        found = self._resources.get(_tag(kind), {}).get(resource_id)
+        return found if isinstance(found, kind) else None
+
+    def resources(self, kind: type[_K], merchant_id: str) -> list[_K]:
+        """Return a merchant's resources of one kind, oldest first."""
+        found = self._resources.get(_tag(kind), {}).values()
+        return [one for one in found if isinstance(one, kind) and one.merchant_id == merchant_id]
+
+    def all_resources(self, kind: type[_K]) -> list[_K]:
+        """Return the resources of one kind of all merchants, oldest first."""
+        return [one for one in self._resources.get(_tag(kind), {}).values() if isinstance(one, kind)]
+
+    def was_removed(self, resource_id: str) -> bool:
+        """Tell whether a resource with this id was there and is no more."""
+        return resource_id in self._removed
+
+    def batches_of(self, merchant_id: str) -> list[Batch]:
+        """Return a merchant's batches, oldest first."""
+        return [batch for batch in self.batches.values() if batch.merchant_id == merchant_id]
 
     def find(self, merchant_id: str, operation_id: str) -> Record | None:
         """Return a merchant's own operation."""
@@ -55,19 +89,37 @@ class Store:
     def apply(self, entry: JournalEntry) -> None:
         """Take one entry into the state."""
         self.is_new = False
+        self.entries += 1
         match entry:
             case Operation():
                 self._apply_operation(entry)
             case Cutoff():
-                for record in self.pending():
-                    record.transmitted = True
-                self._pending.clear()
+                self._cut_off(entry)
+            case FeeSchedule():
+                self.fees = entry
+            case Removed():
+                if self._resources.get(entry.kind, {}).pop(entry.id, None) is not None:
+                    self._removed.add(entry.id)
             case Reset():
                 self._forget()
             case ClockAdvance():
                 self.clock_offset_seconds += entry.seconds
             case _:
-                assert_never(entry)
+                self._resources.setdefault(_tag(type(entry)), {})[entry.id] = entry
+                if isinstance(entry, RiskCase) and entry.of_payment:
+                    self.records[entry.id].review = entry.status
+
+    def _cut_off(self, entry: Cutoff) -> None:
+        of_merchant: dict[str, list[Record]] = {}
+        for record in self.pending():
+            of_merchant.setdefault(record.operation.merchant_id, []).append(record)
+        for merchant_id, records in of_merchant.items():
+            batch = Batch(f"{len(self.batches) + 1:08d}", merchant_id, entry.time, self.fees, tuple(records))
+            self.batches[batch.id] = batch
+            for record in records:
+                record.transmitted = True
+                record.batch = batch
+        self._pending.clear()
 
     def _apply_operation(self, operation: Operation) -> None:
         record = Record(operation)
@@ -94,6 +146,7 @@ class Store:
                 target.authorized += operation.amount
             case Kind.CAPTURE:
                 target.captured += operation.amount
+                target.final = target.final or operation.final
             case Kind.REFUND:
                 target.refunded += operation.amount
             case Kind.REVERSAL:
@@ -111,9 +164,17 @@ class Store:
         if operation.kind is Kind.AUTHORIZATION:
             record.captured -= operation.amount
         elif operation.kind is Kind.CAPTURE:
-            self.records[operation.target_id].captured -= operation.amount
+            target = self.records[operation.target_id]
+            target.captured -= operation.amount
+            # Without the capture that was to be the last one, there may be others.
+            target.final = target.final and not operation.final
         elif operation.kind is Kind.REFUND:
             self.records[operation.target_id].refunded -= operation.amount
+
+
+def _tag(kind: type[Any]) -> str:
+    tag: str = kind.__struct_config__.tag
+    return tag
 
 
 class Journal:

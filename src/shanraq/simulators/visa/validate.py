@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import msgspec
 
+from shanraq.simulators.visa.card import Card, card_of, holds_card_number
 from shanraq.simulators.visa.currency import MINOR_DIGITS, minor_units
-from shanraq.simulators.visa.model import Kind, MaskedCard, Record, Refusal
+from shanraq.simulators.visa.model import Kind, Record, Refusal
 
 Body = dict[str, Any]
 
@@ -65,7 +67,12 @@ _FIELDS: Final[dict[str, Any]] = {
                 },
             },
         },
-        "captureOptions": {"captureSequenceNumber": int, "totalCaptureCount": int, "dateToCapture": 4},
+        "captureOptions": {
+            "captureSequenceNumber": int,
+            "totalCaptureCount": int,
+            "dateToCapture": 4,
+            "notes": _ANY_LENGTH,
+        },
     },
     "paymentInformation": {
         "card": {
@@ -134,6 +141,23 @@ _FIELDS: Final[dict[str, Any]] = {
     },
     "reversalInformation": {"amountDetails": {"totalAmount": 19, "currency": 3}, "reason": _ANY_LENGTH},
     "merchantDefinedInformation": list,
+    "consumerAuthenticationInformation": {
+        "authenticationTransactionId": 36,
+        "returnUrl": 2048,
+        "referenceId": 50,
+        "cavv": 255,
+        "xid": 255,
+        "directoryServerTransactionId": 36,
+        "eciRaw": 2,
+        "paSpecificationVersion": 8,
+        "paresStatus": 1,
+        "ucafAuthenticationData": 255,
+        "ucafCollectionIndicator": 1,
+        "deviceChannel": 10,
+        "challengeCode": 2,
+    },
+    "decisionInformation": {"decision": _ANY_LENGTH, "comments": _ANY_LENGTH},
+    "comments": _ANY_LENGTH,
     "deviceInformation": {"ipAddress": 48, "hostName": 60},
     "query": _ANY_LENGTH,
     "name": _ANY_LENGTH,
@@ -154,32 +178,6 @@ _MONTH = re.compile(r"0[1-9]|1[0-2]")
 _YEAR = re.compile(r"20[0-9]{2}")
 _SECURITY_CODE = re.compile(r"[0-9]{3,4}")
 _UNSUPPORTED_INSTRUMENTS = ("customer", "paymentInstrument", "instrumentIdentifier", "fluidData", "bank", "legacyToken")
-
-
-@dataclass(frozen=True, slots=True)
-class Card:
-    """Card data of one request; the number and the security code never leave it."""
-
-    number: str = field(repr=False)
-    type: str
-    expiry: tuple[int, int]
-    security_code: str = field(repr=False)
-
-    @property
-    def masked(self) -> MaskedCard:
-        """What may be kept and shown."""
-        return MaskedCard(self.number[:6], self.number[-4:], self.type)
-
-    @property
-    def has_check_digit(self) -> bool:
-        """Whether the last digit is the number's check digit (ISO/IEC 7812-1 Annex B)."""
-        return luhn_sum(self.number) % 10 == 0
-
-
-def luhn_sum(digits: str) -> int:
-    """Return the sum of the check digit formula; a number with a valid check digit gives a multiple of ten."""
-    values = [int(digit) for digit in reversed(digits)]
-    return sum(values[::2]) + sum(value * 2 - 9 * (value > 4) for value in values[1::2])
 
 
 def parse_body(content: bytes) -> Body:
@@ -242,6 +240,36 @@ def require(body: Body, path: str) -> str:
     return value
 
 
+def require_object(body: Body, path: str) -> Body:
+    """Return the object at a dotted path; raises a Refusal naming it."""
+    value = get(body, path)
+    if value is None:
+        raise Refusal("MISSING_FIELD", field=path)
+    if not isinstance(value, dict):
+        raise Refusal("INVALID_DATA", field=path)
+    return value
+
+
+def optional(body: Body, path: str) -> str:
+    """Return the text at a dotted path, or an empty one; raises a Refusal when it is of another type."""
+    value = get(body, path)
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        raise Refusal("INVALID_DATA", field=path)
+    return value
+
+
+def texts(body: Body, path: str) -> list[str]:
+    """Return the list of texts at a dotted path, or none; raises a Refusal naming it."""
+    value = get(body, path)
+    if value is None:
+        return []
+    if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
+        raise Refusal("INVALID_DATA", field=path)
+    return value
+
+
 def read_amount(body: Body, path: str, currency_path: str) -> tuple[int, str]:
     """Return minor units and currency; raises a Refusal."""
     text = require(body, path)
@@ -265,7 +293,7 @@ def read_amount_of(record: Record, body: Body, path: str, currency_path: str) ->
     return minor
 
 
-def read_card(body: Body) -> Card:
+def read_payment_card(body: Body) -> Card:
     """Return the card of a request; raises a Refusal."""
     instrument = get(body, "paymentInformation")
     instrument = instrument if isinstance(instrument, dict) else {}
@@ -279,15 +307,91 @@ def read_card(body: Body) -> Card:
     details = instrument[name]
     if "securityCode" in details:
         _matching(body, f"{path}.securityCode", _SECURITY_CODE)
-    card = Card(
-        number, _read_card_type(body, f"{path}.type", number), (int(year), int(month)), details.get("securityCode", "")
-    )
+    card_type = _read_card_type(body, f"{path}.type", number)
+    card = card_of(number, card_type, (int(year), int(month)), details.get("securityCode", ""))
     # A card number in a field that is echoed and stored would leave this function in the clear.
     reference = body.get("clientReferenceInformation")
     for reference_field in ("code", "transactionId"):
         if isinstance(reference, dict) and number in str(reference.get(reference_field)):
             raise Refusal("INVALID_DATA", field=f"clientReferenceInformation.{reference_field}")
     return card
+
+
+def refuse_card_numbers(value: object, path: str = "") -> None:
+    """Refuse a text that is kept and sent back, and holds what can be a card number; raises a Refusal naming it."""
+    if isinstance(value, str) and holds_card_number(value):
+        raise Refusal("INVALID_DATA", field=path[:200])
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            if holds_card_number(name):
+                raise Refusal("INVALID_DATA", field=path[:200])
+            refuse_card_numbers(inner, f"{path}.{name}" if path else name)
+    elif isinstance(value, list):
+        for inner in value:
+            refuse_card_numbers(inner, f"{path}[]")
+
+
+_MIT_REASON = re.compile(r"[1-9]|10")
+_INITIATOR = "processingInformation.authorizationOptions.initiator"
+
+
+def check_initiator(body: Body) -> None:
+    """Check who started a payment with a stored credential; the transaction it goes back to need not be one of ours."""
+    initiator = get(body, _INITIATOR)
+    if initiator is None:
+        return
+    if get(body, f"{_INITIATOR}.type") not in {None, "customer", "merchant"}:
+        raise Refusal("INVALID_DATA", field=f"{_INITIATOR}.type")
+    path = f"{_INITIATOR}.merchantInitiatedTransaction"
+    reason = get(body, f"{path}.reason")
+    if reason is not None and not _MIT_REASON.fullmatch(reason):
+        raise Refusal("INVALID_DATA", field=f"{path}.reason")
+    previous = get(body, f"{path}.previousTransactionId")
+    if previous is not None and not (previous.isascii() and previous.isalnum()):
+        raise Refusal("INVALID_DATA", field=f"{path}.previousTransactionId")
+
+
+def read_number(body: Body, path: str) -> str:
+    """Return the card number at a dotted path; raises a Refusal naming it."""
+    return _matching(body, path, _CARD_NUMBER)
+
+
+def page_of(query: Mapping[str, str], limit: int, largest: int) -> tuple[int, int]:
+    """Return offset and limit of a list; raises a Refusal for what is no number, or too large."""
+    values = {"offset": (0, 0, 1_000_000), "limit": (limit, 1, largest)}
+    read = []
+    for name, (default, smallest, greatest) in values.items():
+        text = query.get(name, str(default))
+        if not (text.isascii() and text.isdecimal() and len(text) <= 7 and smallest <= int(text) <= greatest):
+            raise Refusal("INVALID_DATA", field=name)
+        read.append(int(text))
+    return read[0], read[1]
+
+
+def read_time(query: Mapping[str, str], name: str) -> datetime:
+    """Return the time of a query parameter, in UTC when it names no zone; raises a Refusal."""
+    text = query.get(name)
+    if text is None:
+        raise Refusal("MISSING_FIELD", field=name)
+    return parse_time(text, name)
+
+
+def parse_time(text: str, name: str) -> datetime:
+    """Read an ISO 8601 time, in UTC when it names no zone; raises a Refusal naming the field."""
+    try:
+        time = datetime.fromisoformat(text)
+        time = time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise Refusal("INVALID_DATA", field=name) from None
+    return time
+
+
+def read_period(query: Mapping[str, str]) -> tuple[datetime, datetime]:
+    """Return startTime and endTime of a query; raises a Refusal."""
+    start, end = read_time(query, "startTime"), read_time(query, "endTime")
+    if end < start:
+        raise Refusal("INVALID_DATA", field="endTime")
+    return start, end
 
 
 def _read_card_type(body: Body, path: str, number: str) -> str:
