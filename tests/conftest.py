@@ -7,11 +7,12 @@ The server starts when the first test asks for it. It runs without fsync; drills
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -22,6 +23,7 @@ from shanraq.core.db import Database
 from shanraq.ops.installation import choose_account, find_binaries, reachable_binaries
 from shanraq.ops.migrate import migrate
 from shanraq.ops.postgres import EmbeddedPostgres
+from tests.cards.scan import complain, findings, scan_database
 
 SMALL: Final = {
     "shared_buffers": "32MB",
@@ -35,6 +37,20 @@ UNSAFE: Final = {**SMALL, "fsync": "off", "full_page_writes": "off"}
 TEMPLATE: Final = "template_shanraq"
 
 _numbers = itertools.count(1)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    call: pytest.CallInfo[None],
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Fail a test whose output (logs, standard output and error, the text of its failure) shows card data."""
+    report = yield
+    if call.when == "teardown":
+        found = [one for _, text in report.sections for one in findings(text)]
+        if found and report.passed:
+            report.outcome = "failed"
+            report.longrepr = "card data in the output of this test: " + "; ".join(sorted(set(found))[:10])
+    return report
 
 
 @pytest.fixture(scope="session")
@@ -82,7 +98,9 @@ async def owner_dsn(postgres: EmbeddedPostgres, template: str) -> AsyncIterator[
     name = f"test_{next(_numbers)}"
     await _run(postgres, f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
     yield postgres.dsn(name)
+    found = await scan_database(postgres.dsn(name))
     await _run(postgres, f"DROP DATABASE {name} WITH (FORCE)")
+    complain(found, "the database after this test")
 
 
 @pytest.fixture
@@ -109,6 +127,8 @@ async def durable_postgres(durable_dir: Path, pg_bin: Path) -> AsyncIterator[Emb
         await server.ensure_database("shanraq")
         await migrate(server.dsn("shanraq"))
         yield server
+        with contextlib.suppress(OSError):  # the test may have left it stopped
+            complain(await scan_database(server.dsn("shanraq")), "the database after this test")
 
 
 async def _run(server: EmbeddedPostgres, statement: str) -> None:

@@ -24,6 +24,7 @@ from shanraq.core.crypto import Keyring
 from shanraq.core.db import Database
 from shanraq.core.http import HttpClient, HttpError, Request, Response
 from shanraq.simulators.visa import VisaSimulator
+from tests.cards.scan import complain, findings
 
 APPLICATION = partners.Application(
     legal_name="TOO Drill",
@@ -136,6 +137,8 @@ class Server:
         if self.process is not None and self.process.poll() is None:
             os.killpg(self.process.pid, number)
             self.process.wait(30)
+            assert self.log is not None
+            complain(findings(self.log.read_text("utf-8", "backslashreplace")), "the server's log")
         self.process = None
 
 

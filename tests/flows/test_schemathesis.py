@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[2]
 FULL = os.environ.get("SHANRAQ_DRILL") == "full"
 EXAMPLES = 300 if FULL else 10
 OWN_KEYS = "^/v1/api-keys/"
-OPERATORS = "^/v1/partners"
+OPERATORS = "^/v1/(partners|routing)"
 CHECKS = (
     "not_a_server_error,status_code_conformance,content_type_conformance,response_headers_conformance,"
     "response_schema_conformance"

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 import pytest
@@ -26,6 +26,23 @@ class Shop:
     acquiring: payments.Acquiring
     account: accounts.Account
     card: payments.PaymentMethod
+
+    def at(self, *gateways: Gateway, order: tuple[str, ...] = ()) -> Shop:
+        """Return the same shop at other gateways, with the installation's own order of them."""
+        by_name = {gateway.name: gateway for gateway in gateways}
+        there = payments.Gateways({Environment.SANDBOX: by_name}, order)
+        return replace(self, gateway=gateways[0], acquiring=replace(self.acquiring, gateways=there))
+
+    async def with_card(self, number: str) -> Shop:
+        """Return the same shop with another card on file."""
+        card = await payments.tokenize(
+            self.bank.db,
+            self.acquiring.keyring,
+            self.bank.actor,
+            Pan(number),
+            payments.NewCard(expiry_month=12, expiry_year=2031),
+        )
+        return replace(self, card=card.value)
 
     async def authorize(
         self, amount: int = 1000, key: str = "auth", *, capture: bool = False, code: SecurityCode | None = None

@@ -40,7 +40,7 @@ LOST_AFTER = "lost after it was done"
 class Gateway:
     """Answers commands; `script` holds answers for the next ones: an Outcome, LOST_BEFORE, LOST_AFTER, or a function.
 
-    `undo_script` holds answers to the next undos, which then change nothing.
+    `undo_script` holds answers to the next undos, which then change nothing. `available` is what a circuit breaker would say.
     """
 
     name: str = "fake"
@@ -51,6 +51,7 @@ class Gateway:
     undone: list[str] = field(default_factory=list)
     seen: list[Command] = field(default_factory=list)
     reachable: bool = True
+    available: bool = True
 
     async def authorize(self, command: Authorize) -> Outcome:
         return self._answer(command)

@@ -14,6 +14,7 @@ from shanraq.core.errors import ShanraqError
 from shanraq.core.lifecycle import IllegalMoveError
 from shanraq.core.money import CurrencyMismatchError, InvalidAmountError, Money
 from shanraq.core.page import PageRequest
+from shanraq.core.reseal import reseal
 from shanraq.core.secret import Pan, SecurityCode
 from shanraq.payments.adapter import (
     Advice,
@@ -617,7 +618,8 @@ async def test_rotating_the_master_key_reseals_cards_while_they_pay(shop: Shop) 
     async with shop.bank.db.begin(SYSTEM) as tx:
         await tx.execute("UPDATE payment_method SET status = 'deleted', pan_sealed = NULL WHERE id = $1", shop.card.id)
 
-    changed = await payments.reseal(shop.bank.db, Keyring(both), SYSTEM, batch=1)
+    (sealed,) = payments.SEALED
+    changed = await reseal(shop.bank.db, Keyring(both), SYSTEM, sealed, batch=1)
     newest_only = replace(shop.acquiring, keyring=Keyring({k: v for k, v in both.items() if k not in old}))
     new = payments.NewPayment(payment_method_id=card.value.id, account_id=shop.account.id, amount=5, currency="KZT")
     paid = await payments.authorize(newest_only, shop.bank.actor, "k", new)

@@ -28,6 +28,7 @@ from shanraq.core.errors import (
     UnauthenticatedError,
     UnavailableError,
 )
+from shanraq.core.log import redacted
 
 log = structlog.get_logger(__name__)
 
@@ -150,14 +151,14 @@ def _invalid_parameter(error: ValidationException) -> InvalidFieldError:
 
 
 def problem_of(refusal: ShanraqError, request_id: str) -> Problem:
-    """Return the body that tells a client of a refusal."""
+    """Return the body that tells a client of a refusal; a card number a client put where it does not belong is masked."""
     return Problem(
         type=f"/problems/{refusal.code}",
         title=_title(refusal.code) or _title_of(type(refusal)),
         status=refusal.status,
         code=refusal.code,
-        detail=refusal.detail,
-        field=refusal.field,
+        detail=redacted(refusal.detail),
+        field=redacted(refusal.field) if refusal.field else refusal.field,
         request_id=request_id,
     )
 

@@ -173,6 +173,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """No addresses: no live payments over a card host."""
     card_gateway: Literal["visa", "card_host"] = "visa"
     """What takes new card payments where both are set up; payments under way stay where they began."""
+    routing_order: tuple[str, ...] = ()
+    """The payment systems that take what no routing rule decides, in the order of attempts; none: card_gateway alone."""
     clearing_sandbox: ClearingSettings = ClearingSettings()
     """Empty url: the built-in simulator."""
     clearing_live: ClearingSettings = ClearingSettings()
@@ -185,6 +187,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """The BIC of the institution that keeps the accounts, for account reports; empty leaves it out."""
     business_timezone: str = "Asia/Almaty"
     """Where business days begin at midnight (IANA), for execution dates and statements; not to be changed later."""
+    card_kept_days_after_expiry: int = 90
+    """How long a stored card number outlives the card; negative keeps it for ever."""
+    card_kept_days_after_use: int = -1
+    """How long a stored card number outlives its last payment; negative keeps it for ever."""
     unsafe: bool = False
     """Run on a PostgreSQL that may lose acknowledged commits (fsync off)."""
 

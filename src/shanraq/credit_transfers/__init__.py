@@ -1,6 +1,6 @@
 """Credit transfers: instructions of payment files, carried out in the ledger or through a clearing system."""
 
-from shanraq.credit_transfers.add import add_transfers
+from shanraq.credit_transfers.add import SEALED, add_transfers
 from shanraq.credit_transfers.apply import take_news
 from shanraq.credit_transfers.clearing import (
     Arrived,
@@ -52,11 +52,11 @@ from shanraq.credit_transfers.send import send_queued
 from shanraq.credit_transfers.verify import verify
 
 __all__ = [
-    "PREFIX", "Arrived", "Clearing", "ClearingUnavailableError", "CreditTransfer", "CreditTransferNotFoundError",
-    "Details", "Distrusted", "Interbank", "InvalidReasonError", "NewRecall", "NewTransfer", "NotRecallableError",
-    "Recall", "RecallNotFoundError", "RecallOpenError", "RecallStatus", "Refused", "Rejection", "Route", "Sent", "Step",
-    "Taken", "Terms", "Totals", "Trace", "TransferStatus", "Unconfirmed", "add_transfers", "ask", "details_of_transactions",
-    "execute", "find_recall", "find_transfer", "forget", "list_transfers", "oldest_unanswered_seconds", "recall_transfer",
-    "recalls_of_transfer", "send_queued", "take_news", "totals", "trace_transfer", "transfers_of_file", "verify",
-    "walk_transfers",
+    "PREFIX", "SEALED", "Arrived", "Clearing", "ClearingUnavailableError", "CreditTransfer",
+    "CreditTransferNotFoundError", "Details", "Distrusted", "Interbank", "InvalidReasonError", "NewRecall",
+    "NewTransfer", "NotRecallableError", "Recall", "RecallNotFoundError", "RecallOpenError", "RecallStatus",
+    "Refused", "Rejection", "Route", "Sent", "Step", "Taken", "Terms", "Totals", "Trace", "TransferStatus",
+    "Unconfirmed", "add_transfers", "ask", "details_of_transactions", "execute", "find_recall", "find_transfer",
+    "forget", "list_transfers", "oldest_unanswered_seconds", "recall_transfer", "recalls_of_transfer", "send_queued",
+    "take_news", "totals", "trace_transfer", "transfers_of_file", "verify", "walk_transfers",
 ]  # fmt: skip

@@ -11,6 +11,7 @@ import msgspec
 from shanraq.core.crypto import Keyring
 from shanraq.core.db import Tx
 from shanraq.core.ids import new_id
+from shanraq.core.reseal import Sealed
 from shanraq.credit_transfers import store
 from shanraq.credit_transfers.model import (
     PREFIX,
@@ -56,12 +57,19 @@ async def add_transfers(
 
 def seal_details(keyring: Keyring, id_: str, details: Details) -> bytes:
     """Seal who pays whom, bound to the transfer."""
-    return keyring.seal(_encode(details), context=f"credit_transfer/{id_}")
+    return keyring.seal(_encode(details), context=_context(id_))
+
+
+def _context(id_: str) -> str:
+    return f"credit_transfer/{id_}"
+
+
+SEALED: Final = (Sealed("credit_transfer", ("id",), "details", _context),)
 
 
 def open_details(keyring: Keyring, id_: str, sealed: bytes) -> Details:
     """Return what `seal_details` was given. Raises SealBrokenError."""
-    return _decode(keyring.open(sealed, context=f"credit_transfer/{id_}"))
+    return _decode(keyring.open(sealed, context=_context(id_)))
 
 
 def _transfer(

@@ -22,9 +22,11 @@ from shanraq.kyc.model import (
     Person,
 )
 from shanraq.kyc.register import register_customer
+from shanraq.kyc.store import SEALED
 from shanraq.kyc.update import update_customer
 
 __all__ = [
+    "SEALED",
     "Address",
     "Company",
     "Customer",

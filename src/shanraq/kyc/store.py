@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import asyncpg
 import msgspec
@@ -10,6 +10,7 @@ import msgspec
 from shanraq.core.crypto import Keyring
 from shanraq.core.db import Row, Tx
 from shanraq.core.ids import number_of
+from shanraq.core.reseal import Sealed
 from shanraq.kyc.errors import CustomerNotFoundError, CustomerReferenceTakenError, CustomerVersionError
 from shanraq.kyc.model import PREFIX, Customer, CustomerKind, CustomerStatus, Details, KycStatus
 
@@ -18,6 +19,9 @@ _decoder = msgspec.json.Decoder(type=Details)
 
 def _context(customer_id: str) -> str:
     return f"customer {customer_id} details"
+
+
+SEALED: Final = (Sealed("customer", ("id",), "sealed", _context),)
 
 
 def _seal(keyring: Keyring, customer_id: str, details: Details | None) -> bytes | None:

@@ -12,6 +12,7 @@ import msgspec
 from shanraq.core.actor import SYSTEM, Actor, Environment
 from shanraq.core.crypto import Keyring
 from shanraq.core.lifecycle import Lifecycle
+from shanraq.core.reseal import Sealed
 
 PREFIX: Final = "msg"
 
@@ -99,9 +100,16 @@ class Queued(msgspec.Struct, frozen=True, kw_only=True):
 
 def pack(keyring: Keyring, id_: str, content: bytes) -> bytes:
     """Compress a message and seal it for its row."""
-    return keyring.seal(zlib.compress(content, 6), context=f"iso_message/{id_}")
+    return keyring.seal(zlib.compress(content, 6), context=_context(id_))
+
+
+def _context(id_: str) -> str:
+    return f"iso_message/{id_}"
+
+
+SEALED: Final = (Sealed("iso_message", ("id",), "content", _context),)
 
 
 def unpack(keyring: Keyring, id_: str, sealed: bytes) -> bytes:
     """Return what `pack` was given. Raises SealBrokenError."""
-    return zlib.decompress(keyring.open(sealed, context=f"iso_message/{id_}"))
+    return zlib.decompress(keyring.open(sealed, context=_context(id_)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -155,7 +155,8 @@ async def open_platform(
         for host in hosts:
             await host.open()
         gateways = payments.Gateways(
-            {environment: _preferred(settings.card_gateway, by_name) for environment, by_name in adapters.items()}
+            {environment: _preferred(settings.card_gateway, by_name) for environment, by_name in adapters.items()},
+            _routing_order(settings, {name for by_name in adapters.values() for name in by_name}),
         )
         acquiring = payments.Acquiring(db, keyring, gateways, timedelta(seconds=settings.recover_after_seconds))
         clearing_simulator: ClearingSimulator | None = None
@@ -206,6 +207,31 @@ async def _interbank(
         zone=institution_of(settings).zone,
         ask_after_seconds=settings.clearing_ask_after_seconds,
     )
+
+
+def gateway_names(settings: Settings, environment: Environment) -> tuple[str, ...]:
+    """Return the names of the payment systems that the settings set up, simulators included, the preferred one first."""
+    sandbox = environment is Environment.SANDBOX
+    visa = settings.visa_sandbox if sandbox else settings.visa_live
+    host = settings.card_host_sandbox if sandbox else settings.card_host_live
+    found = {
+        "visa": sandbox or bool(visa.url),
+        "card_host": bool(host.addresses) or (sandbox and settings.card_gateway == "card_host"),
+    }
+    names = [name for name, there in found.items() if there]
+    return tuple(sorted(names, key=lambda name: name != settings.card_gateway))
+
+
+def _routing_order(settings: Settings, there: Collection[str]) -> tuple[str, ...]:
+    for name in settings.routing_order:
+        if name not in there:
+            known = ", ".join(sorted(there)) or "none"
+            raise InvalidSettingError(
+                f"{name} is no payment system that is set up (there are: {known})", field="routing_order"
+            )
+    if len(set(settings.routing_order)) < len(settings.routing_order):
+        raise InvalidSettingError("names a payment system twice", field="routing_order")
+    return settings.routing_order
 
 
 def _preferred(name: str, adapters: Mapping[str, Adapter]) -> dict[str, Adapter]:

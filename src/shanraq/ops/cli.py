@@ -39,6 +39,7 @@ app: Final = App(
     Every setting can be given in a TOML file (SHANRAQ_CONFIG), as a variable (SHANRAQ_PORT), or here; later ones win.""",
     version_flags=["--version"],
 )
+keys: Final = App(name="keys", help="Rotate the master keys that seal card numbers, personal data and secrets.")
 simulate: Final = App(name="simulate", help="Run a payment system's simulator as a program of its own.")
 ledger: Final = App(name="ledger", help="Work with the ledger.")
 iso: Final = App(name="iso8583", help="Read, write and explain ISO 8583 messages; one a line on standard input.")
@@ -48,7 +49,10 @@ terminals: Final = App(
     name="terminals", help="Terminals that speak ISO 8583 to `shanraq serve iso8583`: whose they are."
 )
 operators: Final = App(name="operators", help="The platform's people, who approve and suspend partners.")
+routing: Final = App(name="routing", help="Which payment system takes which payment.")
 app.command(simulate)
+app.command(routing)
+app.command(keys)
 app.command(ledger)
 app.command(operators)
 app.command(iso)
@@ -384,6 +388,65 @@ def simulate_iso8583(
         sys.exit(1)
 
 
+@routing.command
+def explain(
+    *,
+    first_digits: Annotated[str, Parameter(name="--bin")],
+    amount: int,
+    currency: str,
+    environment: Literal["sandbox", "live"] = "sandbox",
+    partner: str = "",
+    payment: str = "",
+    capture: bool = False,
+    initiator: Literal["customer", "merchant"] = "customer",
+    billing_country: str = "",
+    data_dir: DataDir = None,
+    database_url: DatabaseUrl = None,
+) -> None:
+    """Tell how a payment would be routed, and why, as JSON; makes none.
+
+    Circuit breakers live in a running server: POST /v1/routing/explain asks one with them.
+
+    Parameters
+    ----------
+    first_digits
+        Of the card, 11 at most; never the whole number.
+    amount
+        In minor units.
+    currency
+        ISO 4217, such as KZT.
+    environment
+        Where the payment would be made.
+    partner
+        The partner's id, for rules about partners.
+    payment
+        A payment's id, for what hangs on its hash; a new one unless given.
+    capture
+        A sale instead of an authorisation.
+    initiator
+        Who would start the payment.
+    billing_country
+        ISO 3166-1 alpha-2.
+    """
+    from shanraq.ops.routing import explain as explain_
+    from shanraq.ops.routing import question_of
+
+    settings = _settings(data_dir=data_dir, database_url=database_url, log_level="warning")
+    question = question_of(
+        environment=environment,
+        bin_=first_digits,
+        amount=amount,
+        currency=currency,
+        partner_id=partner,
+        payment_id=payment,
+        capture=capture,
+        initiator=initiator,
+        billing_country=billing_country,
+    )
+    told = _run(explain_(settings, question, _announce))
+    sys.stdout.write(msgspec.json.format(msgspec.json.encode(told)).decode() + "\n")
+
+
 @operators.command
 def create(
     name: str, *, scope: tuple[str, ...] = (), data_dir: DataDir = None, database_url: DatabaseUrl = None
@@ -429,6 +492,74 @@ def disable(operator_id: str, *, data_dir: DataDir = None, database_url: Databas
     settings = _settings(data_dir=data_dir, database_url=database_url, log_level="warning")
     operator = _run(disable_operator(settings, operator_id, _announce))
     console.print(f"operator {operator.id} ({escape(operator.name)}) has no access any more")
+
+
+@keys.command(name="status")
+def keys_status(*, json: bool = False, data_dir: DataDir = None, database_url: DatabaseUrl = None) -> None:
+    """Show the master keys, the newest first, and how many sealed values hang on each.
+
+    Parameters
+    ----------
+    json
+        One JSON object instead of a table.
+    """
+    from shanraq.ops.keys import holdings
+
+    settings = _settings(data_dir=data_dir, database_url=database_url, log_level="warning")
+    key_ids, held = _run(holdings(settings, _announce))
+    if json:
+        sys.stdout.buffer.write(msgspec.json.encode({"keys": key_ids, "sealed": held}) + b"\n")
+        return
+    for key_id in dict.fromkeys((*key_ids, *(one.key_id for one in held))):
+        known = "newest" if key_id == key_ids[0] else "older" if key_id in key_ids else "NOT IN THE KEYRING"
+        own = [one for one in held if one.key_id == key_id]
+        console.print(f"{key_id} ({known}): {sum(one.values for one in own)} values")
+        for one in own:
+            console.print(f"    {one.table}.{one.column}: {one.values}")
+
+
+@keys.command(name="rotate")
+def rotate_keys(*, data_dir: DataDir = None, database_url: DatabaseUrl = None) -> None:
+    """Put a new master key first. Processes on this keyring file take it within seconds; copies of it must be exchanged."""
+    from shanraq.ops.keys import rotate
+
+    settings = _settings(data_dir=data_dir, database_url=database_url, log_level="warning")
+    key_id = _run(rotate(settings, _announce))
+    console.print(f"{key_id} is the newest master key of {settings.keyring_path}")
+    console.print("now: give the file to every machine, then `shanraq keys reseal`, then `shanraq keys retire OLD`")
+
+
+@keys.command(name="reseal")
+def reseal_keys(*, data_dir: DataDir = None, database_url: DatabaseUrl = None) -> None:
+    """Hang every sealed value on the newest master key, while the platform runs. Safe to repeat."""
+    from shanraq.ops.keys import reseal_all
+
+    settings = _settings(data_dir=data_dir, database_url=database_url, log_level="warning")
+    with _progress() as progress:
+        task = progress.add_task("sealed values", total=None)
+
+        def told(name: str, rows: int) -> None:
+            progress.update(task, advance=rows, description=name)
+
+        changed = _run(reseal_all(settings, _announce, told))
+    for name, count in changed.items():
+        console.print(f"{name}: {count} resealed")
+
+
+@keys.command(name="retire")
+def retire_key(key_id: str, *, data_dir: DataDir = None, database_url: DatabaseUrl = None) -> None:
+    """Take a master key out of the keyring file, if nothing hangs on it. Keep a copy as long as backups are sealed by it.
+
+    Parameters
+    ----------
+    key_id
+        As `shanraq keys status` shows it.
+    """
+    from shanraq.ops.keys import retire
+
+    settings = _settings(data_dir=data_dir, database_url=database_url, log_level="warning")
+    _run(retire(settings, key_id, _announce))
+    console.print(f"{key_id} is out of {settings.keyring_path}; backups made before still need it")
 
 
 @terminals.command

@@ -8,13 +8,14 @@ import signal
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import partial
 from typing import Any, Final
 
 import structlog
 import uvicorn
 
-from shanraq import partners, statements, webhooks
+from shanraq import partners, payments, statements, webhooks
 from shanraq.api import v1
 from shanraq.api.app import Edge, create_app
 from shanraq.api.health import Health
@@ -26,6 +27,7 @@ from shanraq.core.errors import UnavailableError
 from shanraq.core.settings import Settings
 from shanraq.ops.app import Announce, Platform, open_courier, open_platform
 from shanraq.ops.role import Role
+from shanraq.ops.routing import measure_endpoints
 from shanraq.ops.switch import switching
 from shanraq.ops.worker import Worker
 from shanraq.switch import Acceptor
@@ -101,6 +103,7 @@ async def running(
         open_courier(platform) as courier,
     ):
         failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        measure_endpoints(platform.registry, platform.acquiring.gateways.adapters)
         app = build_api(platform, routes=Role.API in roles)
         async with AsyncExitStack() as stack:
             if Role.WORKER in roles:
@@ -145,6 +148,10 @@ def _keep_what_stays() -> None:
     gc.set_threshold(*_COLLECT_AFTER)
 
 
+def _days(number: int) -> timedelta | None:
+    return timedelta(days=number) if number >= 0 else None
+
+
 @asynccontextmanager
 async def _working(
     platform: Platform, courier: webhooks.Courier, failed: asyncio.Future[None]
@@ -158,6 +165,10 @@ async def _working(
         interbank=platform.interbank,
         recover_interval_seconds=platform.settings.recover_interval_seconds,
         produce_reports=partial(statements.produce, platform.db, platform.keyring, platform.institution),
+        card_retention=payments.CardRetention(
+            after_expiry=_days(platform.settings.card_kept_days_after_expiry),
+            after_last_use=_days(platform.settings.card_kept_days_after_use),
+        ),
     )
     working = asyncio.create_task(worker.run(), name="worker")
     working.add_done_callback(_reporter(failed))

@@ -32,6 +32,7 @@ _LAST_DELIVERIES_SECONDS: Final = 10.0
 _FAILED_SECONDS: Final = (0.1, 5.0)
 _FORWARD_SECONDS: Final = 0.5
 _REVERSALS_SECONDS: Final = 0.5
+_PROBE_SECONDS: Final = 5.0
 _EXECUTE_SECONDS: Final = 0.5
 _SEND_SECONDS: Final = 0.5
 _MAILBOX_WAIT_SECONDS: Final = 20.0
@@ -59,6 +60,7 @@ class Worker:
         interbank: credit_transfers.Interbank | None = None,
         recover_interval_seconds: float = 5.0,
         produce_reports: Callable[[], Awaitable[int]] | None = None,
+        card_retention: payments.CardRetention | None = None,
     ) -> None:
         self._db = db
         self._card_hosts = card_hosts
@@ -67,6 +69,7 @@ class Worker:
         self._courier = courier
         self._recover_interval_seconds = recover_interval_seconds
         self._produce_reports = produce_reports
+        self._card_retention = card_retention or payments.CardRetention()
         self._enqueued = asyncio.Event()
         self._stop = asyncio.Event()
         self._events = Counter("shanraq_events_sequenced", "Events numbered by this process.", registry=registry)
@@ -75,6 +78,12 @@ class Worker:
         self._unknown = Gauge(
             "shanraq_payments_oldest_unknown_seconds",
             "Age of the oldest operation without an outcome; alert above 900.",
+            registry=registry,
+        )
+        self._attempts = Gauge(
+            "shanraq_payment_attempts_last_hour",
+            "Attempts at payment systems by their outcome, in the last hour.",
+            ("environment", "adapter", "scheme", "outcome"),
             registry=registry,
         )
         self._queued = Gauge(
@@ -101,6 +110,7 @@ class Worker:
                 group.create_task(self._until_ended(delivering), name="delivering")
                 group.create_task(self._sequence(), name="sequence")
                 group.create_task(self._every(self._recover_interval_seconds, "recover", self._recover), name="recover")
+                group.create_task(self._every(_PROBE_SECONDS, "probe", self._probe), name="probe")
                 group.create_task(self._every(1.0, "expire", self._expire), name="expire")
                 group.create_task(self._every(_REVERSALS_SECONDS, "reversals", self._take_back), name="reversals")
                 for number in range(_PAYMENT_FILES_AT_ONCE):
@@ -151,6 +161,10 @@ class Worker:
     async def _recover(self) -> int:
         return await payments.recover(self._acquiring)
 
+    async def _probe(self) -> int:
+        await payments.probe(self._acquiring.gateways)
+        return 0
+
     async def _take_back(self) -> int:
         return await carry_out_reversals(self._acquiring)
 
@@ -178,9 +192,11 @@ class Worker:
         async with self._db.begin(SYSTEM) as tx:
             forgotten = await once.forget(tx, tx.now - once.RETENTION)
             forgotten += await credit_transfers.forget(tx)
+            forgotten += await payments.forget(tx)
         for host in self._card_hosts:
             forgotten += await host.forget()
         forgotten += await payment_files.sweep(self._db)
+        forgotten += await payments.purge_cards(self._db, self._card_retention)
         return forgotten + await partners.prune_nonces(self._db)
 
     async def _observe(self) -> int:
@@ -188,6 +204,9 @@ class Worker:
             self._unstamped.set(await events.unstamped(tx))
         self._unanswered.set(await credit_transfers.oldest_unanswered_seconds(self._db))
         self._unknown.set(await payments.oldest_unknown_seconds(self._db))
+        self._attempts.clear()
+        for environment, adapter, scheme, outcome, count in await payments.recent_outcomes(self._db):
+            self._attempts.labels(environment, adapter, scheme, outcome).set(count)
         for host in self._card_hosts:
             link, backlog = host.link.configuration.name, await host.backlog()
             self._queued.labels(link, "waiting").set(backlog.waiting)

@@ -45,12 +45,15 @@ from shanraq.partners.errors import (
 from shanraq.partners.find import act_for, find_partner, find_preferences, list_keys, list_partners
 from shanraq.partners.go_live import go_live
 from shanraq.partners.issue_key import issue_key
+from shanraq.partners.keys import SEALED
 from shanraq.partners.model import (
     APPROVE,
     ONBOARD,
     OPERATE,
     OPERATOR_SCOPES,
     READ,
+    READ_ROUTES,
+    ROUTE,
     SCOPES,
     SUSPEND,
     ApiKey,
@@ -81,7 +84,10 @@ __all__ = [
     "OPERATE",
     "OPERATOR_SCOPES",
     "READ",
+    "READ_ROUTES",
+    "ROUTE",
     "SCOPES",
+    "SEALED",
     "SUSPEND",
     "AddressNotAllowedError",
     "ApiKey",

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Final
 
 from shanraq import audit, events
 from shanraq.core.actor import Actor
 from shanraq.core.crypto import Keyring
 from shanraq.core.db import Tx
 from shanraq.core.ids import new_id
+from shanraq.core.reseal import Sealed
 from shanraq.core.secret import ApiSecret
 from shanraq.partners import store
 from shanraq.partners.credentials import hash_secret, new_secret
@@ -49,6 +51,9 @@ async def write_key(tx: Tx, keyring: Keyring, new: NewKey, *, replaces: str | No
 def signing_context(key_id: str) -> str:
     """Return what a key's sealed signing secret is bound to."""
     return f"api key {key_id} signing secret"
+
+
+SEALED: Final = (Sealed("api_key", ("id",), "sealed_signing_secret", signing_context),)
 
 
 def check_scopes(scopes: Iterable[str], known: frozenset[str]) -> None:

@@ -46,10 +46,12 @@ APPROVE: Final = "partners:approve"
 SUSPEND: Final = "partners:suspend"
 READ: Final = "partners:read"
 OPERATE: Final = "operators:write"
-OPERATOR_SCOPES: Final = frozenset({ONBOARD, APPROVE, SUSPEND, READ, OPERATE}) | {
+ROUTE: Final = "routing:write"
+READ_ROUTES: Final = "routing:read"
+OPERATOR_SCOPES: Final = frozenset({ONBOARD, APPROVE, SUSPEND, READ, OPERATE, ROUTE, READ_ROUTES}) | {
     scope for scope in SCOPES if scope.endswith(":read")
 }
-"""What an operator can be allowed: to look after partners, and to read on their behalf; never to move their money."""
+"""What an operator can be allowed: to look after partners and routing, and to read on their behalf; never to move money."""
 
 KEY_LIMIT: Final = 100
 OVERLAP_SECONDS: Final = 86_400

@@ -18,12 +18,13 @@ from shanraq.payment_files.model import (
     PaymentFile,
     Progress,
 )
+from shanraq.payment_files.pieces import SEALED
 from shanraq.payment_files.receive import LIMIT_BYTES, OPERATION, receive, sweep
 from shanraq.payment_files.status_report import VERSIONS, Detail, Report, default_version, report
 
 __all__ = [
-    "LEASE", "LIMIT_BYTES", "OPERATION", "PREFIX", "VERSIONS", "Detail", "DuplicateFileError", "EmptyFileError",
-    "FileFinding", "FileProfile", "FileStatus", "LargeFileError", "NewPaymentFile", "PaymentFile",
+    "LEASE", "LIMIT_BYTES", "OPERATION", "PREFIX", "SEALED", "VERSIONS", "Detail", "DuplicateFileError",
+    "EmptyFileError", "FileFinding", "FileProfile", "FileStatus", "LargeFileError", "NewPaymentFile", "PaymentFile",
     "PaymentFileNotFoundError", "Progress", "Report", "UnknownReportError", "advance", "default_version", "find_file",
     "list_files", "receive", "report", "sweep", "transfers_of_file",
 ]  # fmt: skip

@@ -10,6 +10,7 @@ from typing import Any, Final
 from shanraq.core.actor import Actor
 from shanraq.core.crypto import Keyring
 from shanraq.core.db import Database
+from shanraq.core.reseal import Sealed
 from shanraq.payment_files import store
 
 PIECE_BYTES: Final = 1024 * 1024
@@ -33,6 +34,9 @@ def unpack(keyring: Keyring, file_id: str, number: int, sealed: bytes) -> bytes:
 
 def _context(file_id: str, number: int) -> str:
     return f"payment_file_piece/{file_id}/{number}"
+
+
+SEALED: Final = (Sealed("payment_file_piece", ("payment_file_id", "number"), "content", _context),)
 
 
 class PieceReader(io.RawIOBase):

@@ -1,6 +1,8 @@
 """Payments: money from a payment system to an account, through an adapter; the card vault."""
 
+from shanraq.payments.adapter import Initiator
 from shanraq.payments.authorize import authorize
+from shanraq.payments.brands import scheme_of
 from shanraq.payments.capture import capture
 from shanraq.payments.errors import (
     AmountNotCapturableError,
@@ -17,6 +19,7 @@ from shanraq.payments.errors import (
 )
 from shanraq.payments.find import find_payment, list_operations, list_payments
 from shanraq.payments.forestall import forestall
+from shanraq.payments.limits import RetryLimitReachedError
 from shanraq.payments.model import (
     BillingDetails,
     Failure,
@@ -31,28 +34,68 @@ from shanraq.payments.model import (
 )
 from shanraq.payments.recover import oldest_unknown_seconds, recover
 from shanraq.payments.refund import refund
+from shanraq.payments.retention import CardRetention, purge_cards
+from shanraq.payments.route import (
+    create_routing_rule,
+    delete_routing_rule,
+    explain_routing,
+    find_routing_rule,
+    forget,
+    list_routing_costs,
+    list_routing_rules,
+    probe,
+    recent_outcomes,
+    replace_routing_costs,
+    replace_routing_rule,
+    routing_rule_versions,
+)
+from shanraq.payments.routing import (
+    BIN_DIGITS,
+    Conditions,
+    Facts,
+    InvalidRoutingRuleError,
+    NewRoutingRule,
+    Routing,
+    RoutingAction,
+    RoutingCost,
+    RoutingRule,
+    RoutingRuleChangedError,
+    RoutingRuleNotFoundError,
+    RoutingTarget,
+    Way,
+)
 from shanraq.payments.send import Acquiring
+from shanraq.payments.texts import CardDataInTextError
 from shanraq.payments.vault import (
+    SEALED,
     delete_payment_method,
     find_payment_method,
     list_payment_methods,
-    reseal,
     tokenize,
 )
 from shanraq.payments.void import void
 
 __all__ = [
+    "BIN_DIGITS",
+    "SEALED",
     "Acquiring",
     "AmountNotCapturableError",
     "AmountNotRefundableError",
     "BillingDetails",
+    "CardDataInTextError",
     "CardExpiredError",
+    "CardRetention",
+    "Conditions",
+    "Facts",
     "Failure",
     "ForestalledError",
     "Gateways",
+    "Initiator",
     "InvalidExpiryError",
+    "InvalidRoutingRuleError",
     "NewCard",
     "NewPayment",
+    "NewRoutingRule",
     "NoAdapterError",
     "Operation",
     "OperationStatus",
@@ -63,20 +106,42 @@ __all__ = [
     "PaymentNotFoundError",
     "PaymentStatus",
     "RefundSpansCapturesError",
+    "RetryLimitReachedError",
+    "Routing",
+    "RoutingAction",
+    "RoutingCost",
+    "RoutingRule",
+    "RoutingRuleChangedError",
+    "RoutingRuleNotFoundError",
+    "RoutingTarget",
     "VoidRefusedError",
+    "Way",
     "authorize",
     "capture",
+    "create_routing_rule",
     "delete_payment_method",
+    "delete_routing_rule",
+    "explain_routing",
     "find_payment",
     "find_payment_method",
+    "find_routing_rule",
     "forestall",
+    "forget",
     "list_operations",
     "list_payment_methods",
     "list_payments",
+    "list_routing_costs",
+    "list_routing_rules",
     "oldest_unknown_seconds",
+    "probe",
+    "purge_cards",
+    "recent_outcomes",
     "recover",
     "refund",
-    "reseal",
+    "replace_routing_costs",
+    "replace_routing_rule",
+    "routing_rule_versions",
+    "scheme_of",
     "tokenize",
     "void",
 ]

@@ -21,6 +21,7 @@ class DeclineClass(StrEnum):
 
     HARD = "hard"
     SOFT = "soft"
+    RETRY_AFTER = "retry_after"
     AUTHENTICATION_REQUIRED = "authentication_required"
     FRAUD = "fraud"
     CONFIGURATION = "configuration"
@@ -34,6 +35,7 @@ class Advice(StrEnum):
     RETRY_LATER = "retry_after"
     RETRY_OTHER_PROCESSOR = "retry_other_processor"
     STEP_UP_3DS = "step_up_3ds"
+    USE_CARD_NUMBER = "use_pan_instead_of_token"
     UPDATE_CARD = "update_card"
     ASK_CUSTOMER = "ask_customer"
     WAIT_FOR_REVIEW = "wait_for_review"
@@ -411,6 +413,20 @@ class Adapter(Protocol):
 
     async def close(self) -> None:
         """Close the connections."""
+
+
+@runtime_checkable
+class Guarded(Protocol):
+    """An adapter that leaves a gateway alone that does not answer; routing then passes it over."""
+
+    @property
+    def available(self) -> bool:
+        """Tell whether a command would be sent now: False while every circuit breaker is open."""
+
+
+def is_available(adapter: Adapter) -> bool:
+    """Tell whether an adapter would send a command now; one that guards nothing always would."""
+    return not isinstance(adapter, Guarded) or adapter.available
 
 
 @runtime_checkable

@@ -11,11 +11,14 @@ from shanraq.core.db import Tx
 from shanraq.core.ids import new_id
 from shanraq.core.money import Money
 from shanraq.core.secret import SecurityCode
-from shanraq.payments import store, vault
+from shanraq.payments import limits, store, vault
 from shanraq.payments.adapter import Authorize, Billing, OperationKind
 from shanraq.payments.model import PREFIX, NewPayment, Payment, PaymentStatus
+from shanraq.payments.route import route
+from shanraq.payments.routing import BIN_DIGITS, Facts
 from shanraq.payments.send import Acquiring, Prepared, carry_out
 from shanraq.payments.settle import new_operation
+from shanraq.payments.texts import refuse_card_numbers
 
 OPERATION = "payments.authorize"
 
@@ -28,15 +31,18 @@ async def authorize(
     `authorizing` means that the answer is not known yet: recovery finds out, never charging twice. The security code goes to
     the gateway and nowhere else, not even into the fingerprint of the request. Raises PaymentMethodNotFoundError,
     CardExpiredError, AccountNotFoundError, AccountNotActiveError, CurrencyMismatchError, InvalidAmountError,
-    NoAdapterError, and the errors of core.once.
+    RetryLimitReachedError, NoAdapterError, CardDataInTextError, and the errors of core.once.
     """
     actor.require("payments:write")
     amount = Money.positive(new.amount, new.currency)
+    refuse_card_numbers(reference=new.reference, description=new.description, metadata=new.metadata)
     request = once.Request.of(OPERATION, key, new)
 
     async def prepare(tx: Tx) -> Prepared:
-        adapter = acquiring.gateways.choose(actor.scope[1])
+        partner_id, environment = actor.scope
+        acquiring.gateways.choose(environment)
         method, card = await vault.open_card(tx, acquiring.keyring, new.payment_method_id, security_code)
+        await limits.check(tx, method, amount)
         found = await accounts.load_accounts(tx, [new.account_id])
         account = found.get(new.account_id)
         if account is None or account.kind is accounts.AccountKind.SYSTEM:
@@ -44,6 +50,21 @@ async def authorize(
         accounts.check_account(account, amount, field="account_id")
         clearing = await accounts.system_account(tx, accounts.SystemAccount.CARD_CLEARING, amount.currency)
         payment_id = new_id(PREFIX)
+        routing = await route(
+            tx,
+            acquiring.gateways,
+            Facts(
+                payment_id=payment_id,
+                partner_id=partner_id,
+                environment=environment,
+                bin=card.pan.reveal()[:BIN_DIGITS],
+                scheme=method.brand,
+                amount=amount,
+                capture=new.capture,
+                billing_country=new.billing.country,
+            ),
+        )
+        adapter = routing.candidates[0].adapter
         (held,) = await transactions.open_movements(
             tx,
             [
@@ -79,8 +100,9 @@ async def authorize(
                 version=1,
                 created_at=tx.now,
                 updated_at=tx.now,
+                routing=routing,
             ),
-            adapter=adapter.name,
+            adapter=adapter,
             gateway_id="",
             hold_transaction=held.transaction.id,
         )
@@ -102,7 +124,7 @@ async def authorize(
             tx,
             "payment.initiated",
             payment_id,
-            {"amount": amount.minor, "currency": amount.currency.code, "adapter": adapter.name},
+            {"amount": amount.minor, "currency": amount.currency.code, "adapter": adapter},
         )
         return Prepared(
             operation,

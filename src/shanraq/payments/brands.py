@@ -38,7 +38,12 @@ UNKNOWN: Final = "unknown"
 
 def brand_of(pan: Pan) -> str:
     """Return the brand of a card number, `unknown` where no range holds it."""
-    found = range_of(pan.reveal())
+    return scheme_of(pan.reveal())
+
+
+def scheme_of(digits: str) -> str:
+    """Return the brand of the digits a card number begins with, `unknown` where no range holds them."""
+    found = range_of(digits)
     return found[0] if found is not None else UNKNOWN
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -23,8 +23,9 @@ from shanraq.core.fields import (
 )
 from shanraq.core.lifecycle import Lifecycle
 from shanraq.core.money import Currency, Money
-from shanraq.payments.adapter import Adapter, OperationKind
+from shanraq.payments.adapter import Adapter, OperationKind, is_available
 from shanraq.payments.errors import NoAdapterError
+from shanraq.payments.routing import Routing
 
 PREFIX: Final = "pay"
 METHOD_PREFIX: Final = "pm"
@@ -97,7 +98,10 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Operation(msgspec.Struct, frozen=True, kw_only=True):
-    """One operation of a payment as the partner sees it; `amount` is in minor units, `approval_code` the issuer's, if told."""
+    """One operation of a payment as the partner sees it; `amount` is in minor units, `approval_code` the issuer's, if told.
+
+    `adapter` is the payment system it was sent to: the attempts of a payment are its operations of the kind `authorize`.
+    """
 
     id: str
     kind: OperationKind
@@ -110,10 +114,14 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     sent_at: datetime
     settled_at: datetime | None
     approval_code: str = ""
+    adapter: str = ""
 
 
 class Payment(msgspec.Struct, frozen=True, kw_only=True):
-    """A payment as the partner sees it; amounts are in minor units. `operation` is the latest one, or the one asked for."""
+    """A payment as the partner sees it; amounts are in minor units. `operation` is the latest one, or the one asked for.
+
+    `routing` tells why which payment system was asked.
+    """
 
     id: str
     payment_method_id: str
@@ -132,6 +140,7 @@ class Payment(msgspec.Struct, frozen=True, kw_only=True):
     version: int
     created_at: datetime
     updated_at: datetime
+    routing: Routing | None = None
 
     @property
     def money(self) -> Currency:
@@ -183,14 +192,30 @@ class NewCard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 @dataclass(frozen=True, slots=True)
 class Gateways:
-    """The payment systems of each environment, by name; the first of an environment takes what no rule sends elsewhere."""
+    """The payment systems of each environment, by name.
+
+    What no rule of routing decides goes to those that `order` names, in that order, and without any of them to the first.
+    """
 
     adapters: Mapping[Environment, Mapping[str, Adapter]]
+    order: tuple[str, ...] = ()
+
+    def order_of(self, environment: Environment) -> tuple[str, ...]:
+        """Return the names of the payment systems that take what no rule decides, in the order of attempts."""
+        return self.own_order(tuple(self.adapters.get(environment, {})))
+
+    def own_order(self, there: Sequence[str]) -> tuple[str, ...]:
+        """Return the same for an environment with these payment systems."""
+        return tuple(name for name in self.order if name in there) or tuple(there[:1])
+
+    def there(self, environment: Environment) -> dict[str, bool]:
+        """Return the names of the payment systems, and whether each would be asked now."""
+        return {name: is_available(adapter) for name, adapter in self.adapters.get(environment, {}).items()}
 
     def choose(self, environment: Environment) -> Adapter:
-        """Return the adapter for a new payment. Raises NoAdapterError."""
-        for adapter in self.adapters.get(environment, {}).values():
-            return adapter
+        """Return the adapter for what is not routed by rules. Raises NoAdapterError."""
+        for name in self.order_of(environment):
+            return self.adapters[environment][name]
         raise NoAdapterError
 
     def named(self, environment: Environment, name: str) -> Adapter:

@@ -130,6 +130,9 @@ async def _reverse_again(adapter: Adapter, operation: StoredOperation) -> Outcom
         "TRANSACTION_ALREADY_REVERSED_OR_SETTLED",
     ):
         return Approved(operation.target_id, operation.amount)
+    if isinstance(outcome, NotProcessed) and outcome.retryable:
+        # Not sent, or not taken: the hold on the card stands until a reversal is.
+        return Unknown("the reversal has not been taken")
     return outcome
 
 

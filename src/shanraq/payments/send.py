@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import assert_never
 
 import msgspec
@@ -21,9 +22,11 @@ from shanraq.core.db import Database, Tx
 from shanraq.core.errors import ShanraqError
 from shanraq.payments import store
 from shanraq.payments.adapter import Adapter, Authorize, Capture, Command, Outcome, Refund, Reverse, Unknown, Void
+from shanraq.payments.failover import Attempt, Failover, settle_attempt
 from shanraq.payments.model import Gateways, OperationStatus, Payment
 from shanraq.payments.settle import settle_outcome
 from shanraq.payments.store import StoredOperation
+from shanraq.payments.texts import KEY_FIELD, refuse_card_numbers
 
 log = structlog.get_logger(__name__)
 
@@ -33,12 +36,19 @@ class Acquiring:
     """What payments need: the database, the keys of the vault, the gateways, and how long an answer may take.
 
     After `recover_after` an operation without an outcome is taken up by recovery; it must exceed every adapter's deadline.
+    No attempt at another gateway begins later than `attempts_within` after the payment was made.
     """
 
     db: Database
     keyring: Keyring
     gateways: Gateways
     recover_after: timedelta = timedelta(seconds=30)
+    attempts_within: timedelta = timedelta(seconds=20)
+
+    @property
+    def failover(self) -> Failover:
+        """Return what going on at another gateway needs."""
+        return Failover(self.gateways, self.attempts_within, self.recover_after)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +65,9 @@ Prepare = Callable[[Tx], Awaitable[Prepared | Payment]]
 async def carry_out(acquiring: Acquiring, actor: Actor, request: once.Request, prepare: Prepare) -> once.Given[Payment]:
     """Do what `prepare` writes down, once for this request; a Payment from `prepare` was decided without the gateway.
 
-    Raises what `prepare` raises and the errors of core.once.
+    Raises what `prepare` raises, CardDataInTextError for a key that is a card number, and the errors of core.once.
     """
+    refuse_card_numbers(**{KEY_FIELD: request.key})
 
     async def open_(tx: Tx) -> Prepared | once.Given[Payment]:
         answer = await once.claim(tx, request)
@@ -79,9 +90,24 @@ async def carry_out(acquiring: Acquiring, actor: Actor, request: once.Request, p
         return once.Given(msgspec.json.decode(answer, type=Payment), replayed=True)
     if isinstance(opened, once.Given):
         return opened
-    adapter = acquiring.gateways.named(opened.operation.environment, opened.operation.adapter)
-    outcome = await send(adapter, opened.command)
-    return once.Given(await settle_outcome(acquiring.db, actor, opened.operation.operation.id, outcome))
+    return once.Given(await _send_until_settled(acquiring, actor, opened))
+
+
+async def _send_until_settled(acquiring: Acquiring, actor: Actor, prepared: Prepared) -> Payment:
+    operation, command = prepared.operation, prepared.command
+    while True:
+        adapter = acquiring.gateways.named(operation.environment, operation.adapter)
+        outcome = await send(adapter, command)
+        if not isinstance(command, Authorize):
+            return await settle_outcome(acquiring.db, actor, operation.operation.id, outcome)
+        settled = await acquiring.db.run(actor, partial(_settle, acquiring.failover, command, outcome))
+        if isinstance(settled, Payment):
+            return settled
+        operation, command = settled.operation, settled.command
+
+
+async def _settle(failover: Failover, command: Authorize, outcome: Outcome, tx: Tx) -> Payment | Attempt:
+    return await settle_attempt(tx, failover, command, outcome)
 
 
 async def send(adapter: Adapter, command: Command) -> Outcome:

@@ -6,6 +6,7 @@ The one place where an outcome becomes a fact, whether the request that asked fo
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import assert_never
 
@@ -29,6 +30,7 @@ from shanraq.payments.adapter import (
     Reason,
     Unknown,
 )
+from shanraq.payments.attempts import note_attempt
 from shanraq.payments.model import (
     OPERATION_PREFIX,
     Failure,
@@ -62,6 +64,8 @@ async def settle(tx: Tx, operation_id: str, outcome: Outcome) -> Payment:
     if operation.taking_back and isinstance(outcome, Approved | InReview):
         # It is being taken back: an approval that arrives meanwhile will not stand, recovery ends it as not done.
         outcome = Unknown("being taken back")
+    if operation.operation.kind is OperationKind.AUTHORIZE:
+        await note_attempt(tx, payment, operation, outcome)
     match outcome:
         case Approved():
             payment, operation = await _SUCCEEDED[operation.operation.kind](tx, payment, operation, outcome)
@@ -194,6 +198,9 @@ async def _reversed(
     if payment.hold_transaction is None:
         # It followed a void or a risk decline: the payment has its final status already.
         return payment, done
+    if (operation.adapter, operation.target_id) != (payment.adapter, payment.gateway_id):
+        # It took back an earlier attempt that was approved too late; the payment stands by another one.
+        return payment, done
     held = await transactions.load_transaction(tx, payment.hold_transaction, lock=True)
     if held.transaction.status is transactions.TransactionStatus.CREATED:
         await transactions.fail(tx, held, "review_rejected")
@@ -309,7 +316,8 @@ async def _too_late(tx: Tx, payment: StoredPayment, operation: StoredOperation, 
 
 
 async def _follow_up_reversal(tx: Tx, payment: StoredPayment, operation: StoredOperation, approved: Approved) -> None:
-    """Write down that an authorisation must be reversed; recovery sends it."""
+    """Write down that an authorisation must be reversed, where it was made; recovery sends it."""
+    payment = replace(payment, adapter=operation.adapter)
     audit.record(tx, "payment.reversal_ordered", payment.payment.id, {"after": operation.operation.id})
     await store.insert_operation(
         tx,
@@ -344,6 +352,7 @@ def new_operation(
             transaction_id=transaction_id,
             sent_at=tx.now,
             settled_at=None,
+            adapter=payment.adapter,
         ),
         payment_id=payment.payment.id,
         partner_id=partner_id,

@@ -26,6 +26,7 @@ from shanraq.payments.model import (
     PaymentMethod,
     PaymentStatus,
 )
+from shanraq.payments.routing import Routing
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +95,7 @@ def operation_of(row: Row) -> StoredOperation:
             id=row["id"], kind=OperationKind(row["kind"]), amount=row["amount"], currency=row["currency"],
             status=OperationStatus(row["status"]), failure=_failure_of(row["failure"]), gateway_id=row["gateway_id"],
             transaction_id=row["transaction_id"], sent_at=row["sent_at"], settled_at=row["settled_at"],
-            approval_code=row["approval_code"],
+            approval_code=row["approval_code"], adapter=row["adapter"],
         ),
         payment_id=row["payment_id"], partner_id=row["partner_id"], environment=Environment(row["environment"]),
         book=row["book"], adapter=row["adapter"], sale=row["sale"], final=row["final"], target_id=row["target_id"],
@@ -113,7 +114,7 @@ def payment_of(row: Row) -> StoredPayment:
             amount_captured=row["amount_captured"], amount_refunded=row["amount_refunded"],
             failure=_failure_of(row["failure"]), reference=row["reference"], description=row["description"],
             metadata=row["metadata"], operation=None, version=row["version"], created_at=row["created_at"],
-            updated_at=row["updated_at"],
+            updated_at=row["updated_at"], routing=_routing_of(row["routing"]),
         ),
         row["adapter"], row["gateway_id"], row["hold_transaction"],
     )  # fmt: skip
@@ -121,6 +122,10 @@ def payment_of(row: Row) -> StoredPayment:
 
 def _failure_of(stored: dict[str, str] | None) -> Failure | None:
     return msgspec.convert(stored, Failure) if stored is not None else None
+
+
+def _routing_of(stored: dict[str, Any] | None) -> Routing | None:
+    return msgspec.convert(stored, Routing) if stored is not None else None
 
 
 async def insert_method(tx: Tx, method: PaymentMethod, pan_sealed: bytes) -> None:
@@ -177,11 +182,11 @@ async def insert_payment(tx: Tx, stored: StoredPayment) -> None:
     payment = stored.payment
     await tx.execute(
         """INSERT INTO payment (id, partner_id, environment, adapter, payment_method_id, account_id, amount, currency, status,
-                                hold_transaction, reference, description, metadata, created_at, updated_at)
-           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $14)""",
+                                hold_transaction, reference, description, metadata, routing, created_at, updated_at)
+           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $15)""",
         payment.id, partner_id, environment, stored.adapter, payment.payment_method_id, payment.account_id, payment.amount,
         payment.currency, payment.status, stored.hold_transaction, payment.reference, payment.description,
-        payment.metadata, tx.now,
+        payment.metadata, payment.routing, tx.now,
     )  # fmt: skip
 
 
@@ -230,6 +235,12 @@ async def move_payment(tx: Tx, before: StoredPayment, **changes: Any) -> StoredP
     return StoredPayment(new, before.adapter, gateway_id, hold_transaction)
 
 
+async def follow_attempt(tx: Tx, before: StoredPayment, adapter: str) -> StoredPayment:
+    """Move a locked payment to the payment system of its next attempt."""
+    await tx.execute("UPDATE payment SET adapter = $2 WHERE id = $1", before.payment.id, adapter)
+    return replace(before, adapter=adapter)
+
+
 async def insert_operation(tx: Tx, stored: StoredOperation) -> None:
     """Write down an operation before it is sent; raise PaymentBusyError if another one is under way."""
     operation = stored.operation
@@ -272,11 +283,12 @@ async def latest_operations(tx: Tx, payment_ids: list[str]) -> dict[str, Operati
 
 
 async def operation_by_key(tx: Tx, once_operation: str, once_key: str) -> StoredOperation | None:
-    """Return the operation that a keyed request of the partner asked for."""
+    """Return the operation that a keyed request of the partner asked for, of several attempts the latest."""
     partner_id, environment = tx.actor.scope
     row = await tx.row(
         """SELECT * FROM payment_operation
-            WHERE partner_id = $1 AND environment = $2 AND once_operation = $3 AND once_key = $4""",
+            WHERE partner_id = $1 AND environment = $2 AND once_operation = $3 AND once_key = $4
+            ORDER BY id DESC LIMIT 1""",
         partner_id, environment, once_operation, once_key,
     )  # fmt: skip
     return operation_of(row) if row is not None else None
@@ -329,19 +341,3 @@ async def oldest_open(tx: Tx) -> datetime | None:
         "SELECT min(sent_at) FROM payment_operation WHERE status IN ('sending', 'unknown')"
     )
     return found
-
-
-async def sealed_numbers(tx: Tx, after: str, limit: int) -> list[tuple[str, bytes]]:
-    """Return ids and sealed card numbers after an id, for re-sealing."""
-    rows = await tx.rows(
-        "SELECT id, pan_sealed FROM payment_method WHERE pan_sealed IS NOT NULL AND id > $1 ORDER BY id LIMIT $2",
-        after, limit,
-    )  # fmt: skip
-    return [(row["id"], row["pan_sealed"]) for row in rows]
-
-
-async def reseal_number(tx: Tx, method_id: str, before: bytes, after: bytes) -> None:
-    """Exchange a sealed card number for the same one under another master key."""
-    await tx.execute(
-        "UPDATE payment_method SET pan_sealed = $3 WHERE id = $1 AND pan_sealed = $2", method_id, before, after
-    )

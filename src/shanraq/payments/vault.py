@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Final
 
 from shanraq import audit, kyc
 from shanraq.core import once
@@ -11,12 +12,14 @@ from shanraq.core.crypto import Keyring
 from shanraq.core.db import Database, Tx
 from shanraq.core.ids import new_id
 from shanraq.core.page import Page, PageRequest, page_of
+from shanraq.core.reseal import Sealed
 from shanraq.core.secret import Pan, SecurityCode
 from shanraq.payments import store
 from shanraq.payments.adapter import Card
 from shanraq.payments.brands import brand_of
 from shanraq.payments.errors import CardExpiredError, InvalidExpiryError, PaymentMethodNotFoundError
 from shanraq.payments.model import METHOD_PREFIX, MethodStatus, NewCard, PaymentMethod
+from shanraq.payments.texts import KEY_FIELD, refuse_card_numbers
 
 
 async def tokenize(
@@ -29,6 +32,7 @@ async def tokenize(
     the errors of core.once.
     """
     actor.require("payment_methods:write")
+    refuse_card_numbers(metadata=new.metadata, **{KEY_FIELD: key or ""})
     if not (1 <= new.expiry_month <= 12 and 2000 <= new.expiry_year <= 2099):
         raise InvalidExpiryError(field="expiry_month" if 2000 <= new.expiry_year <= 2099 else "expiry_year")
     partner_id, environment = actor.scope
@@ -105,24 +109,6 @@ async def delete_payment_method(db: Database, actor: Actor, method_id: str) -> P
         return (await store.load_method(tx, method_id))[0]
 
 
-async def reseal(db: Database, keyring: Keyring, actor: Actor, *, batch: int = 200) -> int:
-    """Hang every stored number on the newest master key, while payments go on; returns how many were changed."""
-    after, changed = "", 0
-    while True:
-        async with db.begin(actor) as tx:
-            numbers = await store.sealed_numbers(tx, after, batch)
-            for method_id, sealed in numbers:
-                renewed = keyring.reseal(sealed, context=_context(method_id))
-                if renewed != sealed:
-                    await store.reseal_number(tx, method_id, sealed, renewed)
-                    changed += 1
-            if numbers:
-                audit.record(tx, "payment_method.resealed", "vault", {"count": len(numbers)})
-        if len(numbers) < batch:
-            return changed
-        after = numbers[-1][0]
-
-
 def check_not_expired(month: int, year: int, now: datetime) -> None:
     """Raise CardExpiredError when the expiry month has passed."""
     if (year, month) < (now.year, now.month):
@@ -131,3 +117,6 @@ def check_not_expired(month: int, year: int, now: datetime) -> None:
 
 def _context(method_id: str) -> str:
     return f"payment_method/{method_id}"
+
+
+SEALED: Final = (Sealed("payment_method", ("id",), "pan_sealed", _context),)

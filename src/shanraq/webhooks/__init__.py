@@ -21,6 +21,7 @@ from shanraq.webhooks.guard import GuardedResolver, GuardPolicy
 from shanraq.webhooks.model import (
     READ,
     READ_SECRETS,
+    SEALED,
     SENSITIVE,
     WRITE,
     Attempt,
@@ -49,6 +50,7 @@ from shanraq.webhooks.verify import verify_deliveries
 __all__ = [
     "READ",
     "READ_SECRETS",
+    "SEALED",
     "SENSITIVE",
     "WRITE",
     "Attempt",

@@ -10,6 +10,7 @@ import msgspec
 
 from shanraq.core.ids import derived_number, text_of
 from shanraq.core.lifecycle import Lifecycle
+from shanraq.core.reseal import Sealed
 from shanraq.core.secret import Secret
 from shanraq.webhooks.retry import DEFAULT_SCHEDULE
 from shanraq.webhooks.signing import SecretKind
@@ -223,3 +224,13 @@ def subject_of(endpoint_id: str) -> str:
 def seal_context(endpoint_id: str, what: str) -> str:
     """Return what a sealed value of an endpoint is bound to."""
     return f"{endpoint_id}/{what}"
+
+
+def _headers_context(endpoint_id: str) -> str:
+    return seal_context(endpoint_id, "headers")
+
+
+SEALED: Final = (
+    Sealed("webhook_endpoint", ("id",), "sealed_headers", _headers_context),
+    Sealed("webhook_secret", ("id",), "sealed", seal_context, bound_to=("endpoint_id", "id")),
+)

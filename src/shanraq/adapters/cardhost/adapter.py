@@ -548,10 +548,10 @@ class CardHostAdapter:
         return self._link.configuration.name
 
     def _sealed(self, operation_id: str, message: Message) -> bytes:
-        return self._keyring.seal(msgspec.json.encode(wire.keepable(message)), context=f"host_exchange/{operation_id}")
+        return self._keyring.seal(msgspec.json.encode(wire.keepable(message)), context=store.seal_context(operation_id))
 
     def _open(self, operation_id: str, sealed: bytes) -> bytes:
-        return self._keyring.open(sealed, context=f"host_exchange/{operation_id}")
+        return self._keyring.open(sealed, context=store.seal_context(operation_id))
 
     def _opened(self, exchange: Exchange) -> Message:
         assert exchange.request_sealed is not None

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Final
 
 from shanraq.core.db import Row, Tx
 from shanraq.core.money import Currency, Money
+from shanraq.core.reseal import Sealed
 from shanraq.payments.adapter import OperationKind
 
 
@@ -379,3 +381,14 @@ async def queue_again(tx: Tx, queued_id: int) -> bool:
             tx.now,
         )
     )
+
+
+def seal_context(operation_id: str) -> str:
+    """Return what the sealed messages of an operation are bound to."""
+    return f"host_exchange/{operation_id}"
+
+
+SEALED: Final = (
+    Sealed("host_exchange", ("operation_id",), "request_sealed", seal_context),
+    Sealed("host_forward", ("id",), "message_sealed", seal_context, bound_to=("operation_id",)),
+)

@@ -14,6 +14,7 @@ from shanraq.api.v1 import (
     payment_methods,
     payments,
     recalls,
+    routing,
     transactions,
     webhook_endpoints,
 )
@@ -28,6 +29,7 @@ ROUTES = [
     *transactions.ROUTES,
     *payment_methods.ROUTES,
     *payments.ROUTES,
+    *routing.ROUTES,
     *p2p_transfers.ROUTES,
     *recalls.ROUTES,
     *payment_files.ROUTES,
