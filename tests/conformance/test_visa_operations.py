@@ -128,7 +128,9 @@ def _luhn(number: str) -> bool:
 async def test_cases_and_lists(merchant: Merchant) -> None:
     payment_id = (await merchant.authorize(number="4000000480000001")).json()["id"]
     case = f"/risk/v1/decisions/{payment_id}"
-    mark = {"riskInformation": {"markingDetails": {"action": "add", "reason": "suspected", "notes": "n"}}}
+    mark: dict[str, Any] = {
+        "riskInformation": {"markingDetails": {"action": "add", "reason": "suspected", "notes": "n"}}
+    }
     mark |= {"clientReferenceInformation": {"code": "m"}}
 
     check("commentDecisionManagerCase", await merchant.post(f"{case}/comments", {"comments": "looks odd"}), status=201)

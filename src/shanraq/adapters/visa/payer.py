@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Final
 
 import msgspec
 
-from shanraq.adapters.visa.body import card_of, device_of, order_of
+from shanraq.adapters.visa.body import amount_of, card_of, device_of, order_of
 from shanraq.adapters.visa.codes import REASONS, reason_of
 from shanraq.payments.adapter import (
     Authenticate,
     Authenticated,
     Authentication,
+    Card,
     Challenge,
     DeviceCollection,
     NotAuthenticated,
@@ -62,12 +64,17 @@ _decode = msgspec.json.Decoder(_Reply).decode
 _encode = msgspec.json.Encoder().encode
 
 
+def _card(card: Card) -> dict[str, str]:
+    # Authentication needs no security code: it does not travel where nobody asks for it.
+    return card_of(replace(card, security_code=None))
+
+
 def setup_body(command: StartAuthentication) -> bytes:
     """Return the body of a setup."""
     return _encode(
         {
             "clientReferenceInformation": {"code": command.reference},
-            "paymentInformation": {"card": card_of(command.card)},
+            "paymentInformation": {"card": _card(command.card)},
         }
     )
 
@@ -76,7 +83,7 @@ def enrolment_body(command: Authenticate) -> bytes:
     """Return the body of an enrolment, from a browser."""
     body: dict[str, Any] = {
         "clientReferenceInformation": {"code": command.reference},
-        "paymentInformation": {"card": card_of(command.card)},
+        "paymentInformation": {"card": _card(command.card)},
         "orderInformation": order_of(command.amount, command.billing),
         "consumerAuthenticationInformation": {
             "referenceId": command.session,
@@ -95,8 +102,8 @@ def validation_body(command: Authenticate, transaction_id: str) -> bytes:
     return _encode(
         {
             "clientReferenceInformation": {"code": command.reference},
-            "paymentInformation": {"card": card_of(command.card)},
-            "orderInformation": order_of(command.amount, command.billing),
+            "paymentInformation": {"card": _card(command.card)},
+            "orderInformation": {"amountDetails": amount_of(command.amount)},
             "consumerAuthenticationInformation": {"authenticationTransactionId": transaction_id},
         }
     )
