@@ -73,3 +73,20 @@ def test_notifications_are_authentic_or_not(row: dict[str, Any]) -> None:
     keys = {KEYS["webhook"]["keyId"]: base64.b64decode(KEYS["webhook"]["keyBase64"])}
 
     assert is_authentic(keys, row["header"], row["body"].encode(), now_ms=row["nowMs"]) is row["expect"]["accept"]
+
+
+@pytest.mark.parametrize("status", [200, 201, 400, 404])
+def test_a_readable_reply_in_the_clear_is_refused(status: int) -> None:
+    pem = next(value for name, value in KEYS["responseMle"].items() if "rivateKey" in name)
+    envelopes = Envelopes(None, decryption_key(pem.encode(), "key"), KEYS["responseMle"]["kid"])
+
+    with pytest.raises(UndecryptableError):
+        envelopes.open(status, b'{"id":"1","status":"DECLINED"}')
+
+
+@pytest.mark.parametrize("status", [401, 403, 429, 502])
+def test_refusals_from_before_the_gateway_knows_us_may_be_in_the_clear(status: int) -> None:
+    pem = next(value for name, value in KEYS["responseMle"].items() if "rivateKey" in name)
+    envelopes = Envelopes(None, decryption_key(pem.encode(), "key"), KEYS["responseMle"]["kid"])
+
+    assert envelopes.open(status, b'{"response":{}}') == b'{"response":{}}'
