@@ -28,12 +28,36 @@ def default_data_dir() -> Path:
 
 
 class VisaSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A CyberSource / Visa Acceptance merchant. `secret_file` holds the base64 shared secret of `key_id`."""
+    """A CyberSource / Visa Acceptance merchant. `secret_file` holds the base64 shared secret of `key_id`.
+
+    `scheme` decides which of the rest is needed (docs/visa-adapter.md). Certificates and keys are PEM, but for `p12_file`.
+    `more_urls` are further addresses of the same gateway; `request_host` is signed instead of the name of the address.
+    """
 
     url: str = ""
+    more_urls: tuple[str, ...] = ()
+    endpoint_policy: Literal["round_robin", "least_connections"] = "round_robin"
+    scheme: Literal["jwt_hs256", "jwt_rs256", "http_signature", "oauth"] = "jwt_hs256"
     merchant_id: str = ""
+    portfolio_id: str = ""
+    request_host: str = ""
     key_id: str = ""
     secret_file: str = ""
+    p12_file: str = ""
+    p12_password_file: str = ""
+    oauth_client_id: str = ""
+    oauth_client_secret_file: str = ""
+    oauth_refresh_token_file: str = ""
+    tls_ca_file: str = ""
+    tls_certificate_file: str = ""
+    tls_key_file: str = ""
+    mle_requests: bool = False
+    mle_certificate_file: str = ""
+    mle_certificate_name: str = "CyberSource_SJC_US"
+    mle_reply_key_id: str = ""
+    mle_reply_key_file: str = ""
+    notice_key_id: str = ""
+    notice_key_file: str = ""
     timeout_seconds: float = 20.0
     index_lag_seconds: float = 10.0
 

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from pathlib import Path
 from typing import Final
 
 import structlog
@@ -16,19 +13,18 @@ from prometheus_client import CollectorRegistry
 
 from shanraq import credit_transfers, partners, payments, statements, webhooks
 from shanraq.adapters.cardhost import CardHostAdapter
-from shanraq.adapters.visa import VisaAdapter, VisaConfiguration
 from shanraq.core.actor import SYSTEM, Environment
 from shanraq.core.crypto import Keyring
 from shanraq.core.db import Database
 from shanraq.core.http import HttpClient
-from shanraq.core.secret import Secret
-from shanraq.core.settings import InvalidSettingError, Settings, VisaSettings
+from shanraq.core.settings import InvalidSettingError, Settings
 from shanraq.ops.card_host import card_host, simulated
 from shanraq.ops.clearing import clearing, simulated_clearing
 from shanraq.ops.institution import institution_of
 from shanraq.ops.mastercard import mastercard
 from shanraq.ops.migrate import migrate, pending
 from shanraq.ops.postgres import EmbeddedPostgres, InUseError, self_check
+from shanraq.ops.visa import simulated_visa, visa
 from shanraq.payments.adapter import Adapter
 from shanraq.simulators.iso8583 import HostConfiguration, Iso8583Host
 from shanraq.simulators.iso20022 import ClearingConfiguration, ClearingSimulator, clearing_credentials
@@ -128,13 +124,13 @@ async def open_platform(
         simulator: VisaSimulator | None = None
         adapters: dict[Environment, dict[str, Adapter]] = {}
         if settings.visa_sandbox.url:
-            adapters[Environment.SANDBOX] = {"visa": _visa("visa_sandbox", settings.visa_sandbox)}
+            adapters[Environment.SANDBOX] = {"visa": visa("visa_sandbox", settings.visa_sandbox)}
         elif simulators:
             announce("starting the Visa simulator")
             simulator = await stack.enter_async_context(_simulator(settings, control_token))
-            adapters[Environment.SANDBOX] = {"visa": _simulated_visa(settings.visa_sandbox, simulator)}
+            adapters[Environment.SANDBOX] = {"visa": simulated_visa(settings.visa_sandbox, simulator)}
         if settings.visa_live.url:
-            adapters[Environment.LIVE] = {"visa": _visa("visa_live", settings.visa_live)}
+            adapters[Environment.LIVE] = {"visa": visa("visa_live", settings.visa_live)}
         for environment, name, merchant in (
             (Environment.SANDBOX, "mastercard_sandbox", settings.mastercard_sandbox),
             (Environment.LIVE, "mastercard_live", settings.mastercard_live),
@@ -302,50 +298,6 @@ async def _clearing_simulator(settings: Settings, control_token: str | None) -> 
         configuration = replace(configuration, control_token=control_token)
     async with ClearingSimulator(configuration) as simulator:
         yield simulator
-
-
-def _simulated_visa(settings: VisaSettings, simulator: VisaSimulator) -> VisaAdapter:
-    credentials = simulator.credentials
-    return VisaAdapter(
-        VisaConfiguration(
-            base_url=simulator.base_url,
-            merchant_id=credentials.merchant_id,
-            key_id=credentials.key_id,
-            secret=Secret(credentials.secret),
-            timeout_seconds=settings.timeout_seconds,
-            index_lag_seconds=settings.index_lag_seconds,
-        ),
-        _gateway_client(),
-    )
-
-
-def _gateway_client() -> HttpClient:
-    # Shorter than gateways keep idle connections: a POST on a dead one would be an unknown outcome.
-    return HttpClient(idle_seconds=15.0)
-
-
-def _visa(name: str, settings: VisaSettings) -> VisaAdapter:
-    for field_name in ("merchant_id", "key_id", "secret_file"):
-        if not getattr(settings, field_name):
-            raise InvalidSettingError("is needed with a url", field=f"{name}.{field_name}")
-    try:
-        secret = Path(settings.secret_file).read_text().strip()
-        base64.b64decode(secret, validate=True)
-    except OSError as error:
-        raise InvalidSettingError(f"cannot be read: {error.strerror}", field=f"{name}.secret_file") from None
-    except binascii.Error:
-        raise InvalidSettingError("must hold the shared secret in base64", field=f"{name}.secret_file") from None
-    return VisaAdapter(
-        VisaConfiguration(
-            base_url=settings.url,
-            merchant_id=settings.merchant_id,
-            key_id=settings.key_id,
-            secret=Secret(secret),
-            timeout_seconds=settings.timeout_seconds,
-            index_lag_seconds=settings.index_lag_seconds,
-        ),
-        _gateway_client(),
-    )
 
 
 def _keyring(settings: Settings) -> Keyring:

@@ -5,11 +5,13 @@ Statuses and reasons are those of the REST API reference; classes and advice fol
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 from shanraq.core.secret import Pan
 from shanraq.payments.adapter import Advice, DeclineClass, OperationKind, Reason
 from shanraq.payments.brands import brand_of
+from shanraq.payments.declines import refine
 
 _HARD, _SOFT, _FRAUD = DeclineClass.HARD, DeclineClass.SOFT, DeclineClass.FRAUD
 _TECHNICAL, _CONFIGURATION = DeclineClass.TECHNICAL, DeclineClass.CONFIGURATION
@@ -140,6 +142,9 @@ APPLICATIONS: Final = {
     OperationKind.REFUND: "ics_credit",
     OperationKind.VOID: "ics_void",
     OperationKind.REVERSE: "ics_auth_reversal",
+    OperationKind.INCREMENT: "ics_auth",
+    OperationKind.CREDIT: "ics_credit",
+    OperationKind.VERIFY: "ics_auth",
 }
 
 
@@ -154,6 +159,19 @@ def reason_of(word: str, *, release: bool = False) -> Reason:
     """Return what a reason means; an unknown one is a soft refusal without a better word."""
     code, kind, advice = REASONS.get(word, ("do_not_honor", _SOFT, _ASK))
     return Reason(code, kind, advice, word, release)
+
+
+# Where the gateway says no more than that the issuer refused, the issuer's own code tells why.
+_ISSUER_DECIDES: Final = frozenset(
+    {"PROCESSOR_DECLINED", "GENERAL_DECLINE", "CONTACT_PROCESSOR", "PAYMENT_REFUSED", ""}
+)
+
+
+def exact(reason: Reason, scheme: str) -> Reason:
+    """Return a reason as exactly as the issuer's code and the scheme's advice in it allow."""
+    if reason.gateway_reason in _ISSUER_DECIDES:
+        return refine(reason, scheme)
+    return replace(refine(replace(reason, issuer_code=""), scheme), issuer_code=reason.issuer_code)
 
 
 UNREACHABLE: Final = Reason("processor_unavailable", _TECHNICAL, _OTHER, "not reached")

@@ -7,11 +7,21 @@ The status decides, never the HTTP code nor the processor's code: a decline is a
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import msgspec
 
+from shanraq.adapters.visa.body import (
+    amount_of,
+    authentication_of,
+    card_of,
+    device_of,
+    initiator_of,
+    order_of,
+    processing_of,
+    reference,
+)
 from shanraq.adapters.visa.codes import (
     APPLICATIONS,
     APPROVED_CODES,
@@ -21,19 +31,22 @@ from shanraq.adapters.visa.codes import (
     REASONS,
     REVIEW_CODES,
     TOO_MANY,
-    card_type_of,
+    exact,
     reason_of,
 )
 from shanraq.core.money import InvalidAmountError, Money
 from shanraq.payments.adapter import (
     Approved,
     Authorize,
-    Billing,
     Capture,
-    Command,
+    Card,
+    Checks,
+    Credit,
     DeclineClass,
     Declined,
+    ExtendedCommand,
     Finding,
+    Increment,
     InReview,
     Lost,
     NotFound,
@@ -42,10 +55,23 @@ from shanraq.payments.adapter import (
     Outcome,
     Refund,
     Reverse,
+    Risk,
+    RiskDecision,
+    RiskRule,
     Unknown,
+    Verify,
     Void,
 )
+from shanraq.payments.brands import brand_of
 
+_ISSUER_CODE: Final = re.compile(r"[0-9A-Z]{2}")
+_SCORE: Final = re.compile(r"[0-9]{1,3}")
+_RISK: Final = {
+    "AUTHORIZED_PENDING_REVIEW": RiskDecision.REVIEW,
+    "PENDING_REVIEW": RiskDecision.REVIEW,
+    "AUTHORIZED_RISK_DECLINED": RiskDecision.REJECTED,
+}
+_RISK_REJECTS: Final = frozenset({"DECISION_PROFILE_REJECT", "SCORE_EXCEEDS_THRESHOLD", "BLACKLISTED_CUSTOMER"})
 _ID: Final = re.compile(r"[0-9A-Za-z]{1,26}")
 
 
@@ -60,6 +86,7 @@ class _Amount(msgspec.Struct, frozen=True, rename="camel"):
     refund_amount: str = ""
     reversed_amount: str = ""
     void_amount: str = ""
+    credit_amount: str = ""
 
 
 class _Order(msgspec.Struct, frozen=True, rename="camel"):
@@ -70,8 +97,33 @@ class _Error(msgspec.Struct, frozen=True):
     reason: str = ""
 
 
+class _Avs(msgspec.Struct, frozen=True):
+    code: str = ""
+
+
+class _CardVerification(msgspec.Struct, frozen=True, rename="camel"):
+    result_code: str = ""
+
+
+class _Advice(msgspec.Struct, frozen=True):
+    code: str = ""
+
+
+class _Score(msgspec.Struct, frozen=True, rename="camel"):
+    result: str = ""
+    factor_codes: tuple[str, ...] = ()
+
+
+class _RiskInformation(msgspec.Struct, frozen=True):
+    score: _Score = _Score()
+
+
 class _Processor(msgspec.Struct, frozen=True, rename="camel"):
     approval_code: str = ""
+    response_code: str = ""
+    avs: _Avs = _Avs()
+    card_verification: _CardVerification = _CardVerification()
+    merchant_advice: _Advice = _Advice()
     network_transaction_id: str = ""
     transaction_id: str = ""
 
@@ -88,6 +140,8 @@ class Reply(msgspec.Struct, frozen=True, rename="camel"):
     refund_amount_details: _Amount = _Amount()
     reversal_amount_details: _Amount = _Amount()
     void_amount_details: _Amount = _Amount()
+    credit_amount_details: _Amount = _Amount()
+    risk_information: _RiskInformation = _RiskInformation()
     error_information: _Error = _Error()
     processor_information: _Processor = _Processor()
 
@@ -164,36 +218,69 @@ _UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _encode = msgspec.json.Encoder().encode
 
 
-def request_of(command: Command) -> tuple[str, bytes]:
-    """Return path and body of a command."""
-    body: dict[str, Any] = {"clientReferenceInformation": _reference(command.reference, command.operation_id)}
+def request_of(command: ExtendedCommand) -> tuple[str, str, bytes]:
+    """Return method, path and body of a command."""
+    body: dict[str, Any] = {"clientReferenceInformation": reference(command.reference, command.operation_id)}
+    method = "POST"
     match command:
         case Authorize():
-            body["processingInformation"] = {"capture": command.capture, "commerceIndicator": "internet"}
-            body["paymentInformation"] = {"card": _card(command)}
-            body["orderInformation"] = {"amountDetails": _amount(command.amount)}
-            if billing := _bill_to(command.billing):
-                body["orderInformation"]["billTo"] = billing
+            body["processingInformation"] = processing_of(command)
+            body["paymentInformation"] = {"card": card_of(command.card)}
+            body["orderInformation"] = order_of(command.amount, command.billing)
+            if command.authentication is not None:
+                body["consumerAuthenticationInformation"] = authentication_of(command.authentication, command.card)
+            if device := device_of(command.device):
+                body["deviceInformation"] = device
             path = "/pts/v2/payments"
+        case Verify():
+            processing: dict[str, Any] = {"capture": False, "commerceIndicator": "internet"}
+            if command.stored is not None:
+                processing["authorizationOptions"] = {"initiator": initiator_of(command.stored)}
+            body["processingInformation"] = processing
+            body["paymentInformation"] = {"card": card_of(command.card)}
+            body["orderInformation"] = order_of(command.nothing, command.billing)
+            path = "/pts/v2/payments"
+        case Increment():
+            body["processingInformation"] = {"authorizationOptions": {"initiator": {"storedCredentialUsed": True}}}
+            added = command.amount
+            body["orderInformation"] = {
+                "amountDetails": {"additionalAmount": added.decimal_text(), "currency": added.currency.code}
+            }
+            method, path = "PATCH", f"/pts/v2/payments/{command.authorization_id}"
+        case Credit():
+            body["processingInformation"] = {"commerceIndicator": "internet"}
+            body["paymentInformation"] = {"card": card_of(command.card)}
+            body["orderInformation"] = order_of(command.amount, command.billing)
+            path = "/pts/v2/credits"
         case Capture():
-            body["orderInformation"] = {"amountDetails": _amount(command.amount)}
-            body["processingInformation"] = {"captureOptions": {"isFinal": "true" if command.final else "false"}}
+            body["orderInformation"] = {"amountDetails": amount_of(command.amount)}
+            body["processingInformation"] = {"captureOptions": _capture_options(command)}
             path = f"/pts/v2/payments/{command.authorization_id}/captures"
         case Refund():
-            body["orderInformation"] = {"amountDetails": _amount(command.amount)}
+            body["orderInformation"] = {"amountDetails": amount_of(command.amount)}
             path = f"/pts/v2/{'payments' if command.of_sale else 'captures'}/{command.capture_id}/refunds"
         case Void():
             path = f"/pts/v2/{_VOIDABLE[command.target]}/{command.target_id}/voids"
         case Reverse():
-            body["reversalInformation"] = {"amountDetails": _amount(command.amount), "reason": "cancelled"}
+            body["reversalInformation"] = {"amountDetails": amount_of(command.amount), "reason": "cancelled"}
             path = f"/pts/v2/payments/{command.authorization_id}/reversals"
-    return path, _encode(body)
+    return method, path, _encode(body)
+
+
+def _capture_options(command: Capture) -> dict[str, Any]:
+    options: dict[str, Any] = {"isFinal": "true" if command.final else "false"}
+    if command.sequence > 1 or not command.final:
+        # Two digits each: how many captures there will be is not known before the last one.
+        options["captureSequenceNumber"] = command.sequence
+        options["totalCaptureCount"] = command.sequence if command.final else 99
+    return options
 
 
 _VOIDABLE = {
     OperationKind.AUTHORIZE: "payments",
     OperationKind.CAPTURE: "captures",
     OperationKind.REFUND: "refunds",
+    OperationKind.CREDIT: "credits",
 }
 
 
@@ -204,15 +291,15 @@ def undo_of(lost: Lost) -> tuple[str, bytes]:
     """
     if lost.kind is OperationKind.AUTHORIZE and not lost.sale:
         return release_of(lost)
-    return "/pts/v2/voids", _encode({"clientReferenceInformation": _reference(lost.reference, lost.operation_id)})
+    return "/pts/v2/voids", _encode({"clientReferenceInformation": reference(lost.reference, lost.operation_id)})
 
 
 def release_of(lost: Lost) -> tuple[str, bytes]:
     """Return path and body of the timeout reversal that releases the hold of a lost authorisation or sale."""
     return "/pts/v2/reversals", _encode(
         {
-            "clientReferenceInformation": _reference(lost.reference, lost.operation_id),
-            "reversalInformation": {"amountDetails": _amount(lost.amount), "reason": "timeout"},
+            "clientReferenceInformation": reference(lost.reference, lost.operation_id),
+            "reversalInformation": {"amountDetails": amount_of(lost.amount), "reason": "timeout"},
         }
     )
 
@@ -225,7 +312,7 @@ def search_of(lost: Lost) -> tuple[str, bytes]:
     )
 
 
-def outcome_of(command: Command, status: int, content: bytes) -> Outcome:
+def outcome_of(command: ExtendedCommand, status: int, content: bytes) -> Outcome:
     """Read the reply to a command."""
     match status:
         case 401 | 403:
@@ -257,18 +344,27 @@ def _refusal(word: str) -> Outcome:
     if word == "DUPLICATE_REQUEST":
         # We send an operation once: whoever repeated it on the way, the first of the two may well have been carried out.
         return Unknown("DUPLICATE_REQUEST")
+    if word and word not in REASONS:
+        return _unrecognised(word)
     reason = reason_of(word)
     if word in REASONS and reason.kind in (DeclineClass.HARD, DeclineClass.SOFT, DeclineClass.FRAUD):
         return Declined(reason)
     return NotProcessed(reason, retryable=word == "PROCESSOR_UNAVAILABLE")
 
 
-def _decided(command: Command, reply: Reply) -> Outcome:
+def _unrecognised(word: str) -> Unknown:
+    # What we cannot read may mean anything, a hold among it: recovery looks, instead of a decline on a guess.
+    return Unknown(f"reason {word[:40]} is not known")
+
+
+def _decided(command: ExtendedCommand, reply: Reply) -> Outcome:
     if _ID.fullmatch(reply.id) is None:
         return Unknown("id is missing or cannot be read")
     if reply.client_reference_information.code != command.reference:
         return Unknown("clientReferenceInformation.code contradicts the request")
     word = reply.error_information.reason
+    if word and word not in REASONS:
+        return _unrecognised(word)
     match command, reply.status:
         case Authorize(), "AUTHORIZED" | "PARTIAL_AUTHORIZED":
             return _authorized(command, reply)
@@ -276,15 +372,22 @@ def _decided(command: Command, reply: Reply) -> Outcome:
             return _in_review(command, reply)
         case Authorize(), "AUTHORIZED_RISK_DECLINED":
             # The issuer approved and Decision Manager declined: the issuer's hold has to be released.
-            return Declined(reason_of(word or "DECISION_PROFILE_REJECT", release=True), reply.id)
-        case Authorize(), "PENDING_AUTHENTICATION":
+            return _declined(command, reply, word or "DECISION_PROFILE_REJECT", release=True)
+        case Authorize() | Verify(), "PENDING_AUTHENTICATION":
             return Declined(reason_of("PENDING_AUTHENTICATION"), reply.id)
         case Authorize(), "DECLINED":
             # An approval code in a decline: the issuer approved, and the gateway refused for the address or security code.
-            return Declined(reason_of(word, release=bool(reply.processor_information.approval_code)), reply.id)
-        case Refund(), "DECLINED":
-            return Declined(reason_of(word), reply.id)
-        case Authorize() | Refund(), "INVALID_REQUEST":
+            return _declined(command, reply, word, release=bool(reply.processor_information.approval_code))
+        case ((Refund() | Increment() | Credit() | Verify()), "DECLINED"):
+            return _declined(command, reply, word)
+        case Verify(), "AUTHORIZED":
+            return _verified(command, reply)
+        case Verify(), "AUTHORIZED_RISK_DECLINED" | "AUTHORIZED_PENDING_REVIEW" | "PENDING_REVIEW":
+            # Nothing is held for a verification: what risk management doubts is no good card.
+            return _declined(command, reply, word or "DECISION_PROFILE_REJECT")
+        case Increment(), "AUTHORIZED" | "AUTHORIZED_PENDING_REVIEW":
+            return _incremented(command, reply)
+        case ((Authorize() | Refund() | Credit() | Verify()), "INVALID_REQUEST"):
             return _refusal(word or reply.reason)
         case Capture(), "PENDING" | "TRANSMITTED":
             details = reply.order_information.amount_details
@@ -292,6 +395,9 @@ def _decided(command: Command, reply: Reply) -> Outcome:
         case Refund(), "PENDING" | "TRANSMITTED":
             details = reply.refund_amount_details
             return _done(command, reply, "refundAmount", details.refund_amount, details.currency)
+        case Credit(), "PENDING" | "AUTHORIZED" | "COMPLETED" | "TRANSMITTED":
+            details = reply.credit_amount_details
+            return _done(command, reply, "creditAmount", details.credit_amount, details.currency)
         case Reverse(), "REVERSED":
             details = reply.reversal_amount_details
             return _done(command, reply, "reversedAmount", details.reversed_amount, details.currency)
@@ -302,6 +408,44 @@ def _decided(command: Command, reply: Reply) -> Outcome:
             return Declined(reason_of(word or "NOT_VOIDABLE"), reply.id)
         case _:
             return Unknown(f"status {reply.status[:40] or 'missing'} is not known")
+
+
+def _declined(command: ExtendedCommand, reply: Reply, word: str, *, release: bool = False) -> Declined:
+    processor = reply.processor_information
+    reason = replace(
+        reason_of(word, release=release),
+        issuer_code=processor.response_code if _ISSUER_CODE.fullmatch(processor.response_code) else "",
+        advice_code=processor.merchant_advice.code[:8],
+    )
+    card = getattr(command, "card", None)
+    if isinstance(card, Card):
+        reason = exact(reason, brand_of(card.pan))
+    return Declined(reason, reply.id, _checks(reply), _risk(reply))
+
+
+def _verified(command: Verify, reply: Reply) -> Outcome:
+    details = reply.order_information.amount_details
+    if details.authorized_amount or details.currency:
+        stated = _stated("authorizedAmount", details.authorized_amount, details.currency, command.nothing)
+        if isinstance(stated, Unknown):
+            return stated
+        if stated:
+            return Unknown("authorizedAmount contradicts the request")
+    return _approved(reply, command.nothing)
+
+
+def _incremented(command: Increment, reply: Reply) -> Outcome:
+    # The reply has the id of the authorisation, and tells its new total.
+    if reply.id != command.authorization_id:
+        return Unknown("id contradicts the request")
+    details = reply.order_information.amount_details
+    if details.authorized_amount or details.currency:
+        total = _stated("authorizedAmount", details.authorized_amount, details.currency, command.total)
+        if isinstance(total, Unknown):
+            return total
+        if total != command.total:
+            return Unknown("authorizedAmount contradicts the request")
+    return _approved(reply, command.amount)
 
 
 def _authorized(command: Authorize, reply: Reply) -> Outcome:
@@ -320,16 +464,18 @@ def _in_review(command: Authorize, reply: Reply) -> Outcome:
     details = reply.order_information.amount_details
     if not details.authorized_amount:
         # Under PENDING_REVIEW the issuer may not have been asked yet: then no amount is told.
-        return InReview(reply.id, command.amount, reason)
+        return InReview(reply.id, command.amount, reason, _risk(reply))
     held = _stated("authorizedAmount", details.authorized_amount, details.currency, command.amount)
     if isinstance(held, Unknown):
         return held
     if not held or held > command.amount:
         return Unknown("authorizedAmount contradicts the request")
-    return InReview(reply.id, held, reason)
+    return InReview(reply.id, held, reason, _risk(reply))
 
 
-def _done(command: Command, reply: Reply, name: str, amount: str, currency: str) -> Outcome:
+def _done(
+    command: Capture | Refund | Credit | Reverse | Void, reply: Reply, name: str, amount: str, currency: str
+) -> Outcome:
     # A follow-on reply may leave its amount out; where it is given it has to be ours.
     if amount or currency:
         stated = _stated(name, amount, currency, command.amount)
@@ -358,7 +504,28 @@ def _approved(reply: Reply, amount: Money) -> Approved:
         approval_code=processor.approval_code,
         network_transaction_id=processor.network_transaction_id or processor.transaction_id,
         reconciliation_id=reply.reconciliation_id,
+        checks=_checks(reply),
+        risk=_risk(reply),
     )
+
+
+def _checks(reply: Reply) -> Checks:
+    processor = reply.processor_information
+    return Checks(processor.avs.code[:2], processor.card_verification.result_code[:2])
+
+
+def _risk(reply: Reply) -> Risk | None:
+    decision = _RISK.get(reply.status)
+    word, score = reply.error_information.reason, reply.risk_information.score
+    if decision is None and word in _RISK_REJECTS:
+        decision = RiskDecision.REJECTED
+    number = int(score.result) if _SCORE.fullmatch(score.result) else None
+    if decision is None and number is None:
+        return None
+    rules = [RiskRule(factor[:40], "FACTOR") for factor in score.factor_codes]
+    if word:
+        rules.insert(0, RiskRule(word, reply.status))
+    return Risk(decision or RiskDecision.ACCEPTED, number, "decision_manager", tuple(rules))
 
 
 def finding_of(lost: Lost, status: int, content: bytes) -> Finding | TakenBack:
@@ -401,7 +568,7 @@ def _result(summary: _Found, application: str) -> _Result | None:
 def _takes_back(lost: Lost, summary: _Found) -> bool:
     # Timeout reversals and voids carry the id of what they took back, and are told apart by their application. A sale's hold
     # is released by a reversal of its own, which alone does not take the money back.
-    if lost.kind not in (OperationKind.AUTHORIZE, OperationKind.CAPTURE, OperationKind.REFUND):
+    if lost.kind not in (OperationKind.AUTHORIZE, OperationKind.CAPTURE, OperationKind.REFUND, OperationKind.CREDIT):
         return False
     undone_by = {OperationKind.VOID}
     if lost.kind is OperationKind.AUTHORIZE and not lost.sale:
@@ -505,41 +672,3 @@ def undone_of(lost: Lost, status: int, content: bytes) -> Approved | NotFound | 
             return Approved(reply.id, lost.amount)
         case _:
             return Unknown(f"undo: HTTP {status} with status {reply.status[:40] or 'missing'}")
-
-
-def _reference(code: str, transaction_id: str) -> dict[str, str]:
-    return {"code": code, "transactionId": transaction_id}
-
-
-def _amount(amount: Money) -> dict[str, str]:
-    return {"totalAmount": amount.decimal_text(), "currency": amount.currency.code}
-
-
-def _card(command: Authorize) -> dict[str, str]:
-    card = command.card
-    body = {
-        "number": card.pan.reveal(),
-        "expirationMonth": f"{card.expiry_month:02d}",
-        "expirationYear": f"{card.expiry_year:04d}",
-    }
-    if (kind := card_type_of(card.pan)) is not None:
-        body["type"] = kind
-    if card.security_code is not None:
-        body["securityCode"] = card.security_code.reveal()
-    return body
-
-
-def _bill_to(billing: Billing) -> dict[str, str]:
-    fields = {
-        "firstName": billing.first_name,
-        "lastName": billing.last_name,
-        "address1": billing.address,
-        "locality": billing.city,
-        "administrativeArea": billing.region,
-        "postalCode": billing.postal_code,
-        "country": billing.country,
-        "email": billing.email,
-        "phoneNumber": billing.phone,
-    }
-    # The live API refuses empty texts: what is not known is left out.
-    return {name: value for name, value in fields.items() if value}
