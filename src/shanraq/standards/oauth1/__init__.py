@@ -1,8 +1,8 @@
 """OAuth 1.0a as Mastercard Developers uses it: requests signed with RSA-SHA256 or RSA-PSS, and their strict verification.
 
-Nothing else is ever negotiated: which methods a key may be used with is the caller's word, never the request's. The base string is
-Mastercard's and not that of RFC 5849: values of `oauth_*` parameters go in raw. Every refusal is an `Oauth1Error` whose text
-holds nothing of the request.
+Nothing else is ever negotiated: which methods a key may be used with is the caller's word, never the request's. The base string
+is Mastercard's and not that of RFC 5849: values of `oauth_*` parameters go in raw. Every refusal is an `Oauth1Error` whose
+text holds nothing of the request.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The text that is signed, and the hash of the body; and the error of the whole package.
 
-It differs from RFC 5849 section 3.4.1 in three ways, all of the gateway: values of `oauth_*` parameters go in raw, the joined texts
-`key=value` are sorted and not the pairs, and the query is percent-encoded afresh only if it holds a percent sign.
+It differs from RFC 5849 section 3.4.1 in three ways, all of the gateway: values of `oauth_*` parameters go in raw, the joined
+texts `key=value` are sorted and not the pairs, and the query is percent-encoded afresh only if it holds a percent sign.
 """
 
 from __future__ import annotations

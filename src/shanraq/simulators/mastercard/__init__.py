@@ -1,0 +1,1 @@
+"""A simulator of Mastercard: what its add-ons answer."""
