@@ -35,7 +35,7 @@ class Developers:
     ) -> None:
         key = load_pem_x509_certificate(certificate_pem).public_key()
         if not isinstance(key, RSAPublicKey):
-            raise ValueError("the certificate of the consumer needs an RSA key")
+            raise ValueError("the certificate of the consumer needs an RSA key")  # noqa: TRY004 - what a file holds is a value
         self._keys = {consumer_key: oauth1.VerificationKey(key, oauth1.SignatureMethod)}
         self._hosts = tuple(hosts)
         self._clock = clock
