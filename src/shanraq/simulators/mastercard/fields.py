@@ -21,6 +21,11 @@ _MASKED_NUMBER: Final = re.compile(r"[0-9]{0,6}x+[0-9]{0,4}", re.ASCII)
 _CARD_LIKE: Final = re.compile(r"(?<![0-9])[0-9](?:[ -]?[0-9]){12,18}(?![0-9])", re.ASCII)
 
 
+def words(text: str) -> frozenset[str]:
+    """Return the words of a text as a set."""
+    return frozenset(text.split())
+
+
 def find(body: Body, path: str) -> Any:
     """Return the value at a dotted path, or None; raises `Refusal` naming the first part that is not an object."""
     value: Any = body
