@@ -40,11 +40,9 @@ class MastercardCredentials:
 
     def __post_init__(self) -> None:
         for name in ("merchant_id", "password", "other_merchant_id", "other_password"):
-            value: object = getattr(self, name)
-            if not isinstance(value, str) or not value:
+            if not getattr(self, name):
                 raise ValueError(f"credentials: mpgs_{name} must be a text that is not empty")
-        for name in ("merchant_id", "other_merchant_id"):
-            value = getattr(self, name)
+        for name, value in (("merchant_id", self.merchant_id), ("other_merchant_id", self.other_merchant_id)):
             if len(value) > 40 or not set(value) <= _MERCHANT_ID:
                 raise ValueError(f"credentials: mpgs_{name} must be 1 to 40 letters, digits, _ and -")
         if self.merchant_id == self.other_merchant_id:

@@ -17,7 +17,7 @@ from cryptography.x509 import load_pem_x509_certificate
 from shanraq.simulators.serve import Reply, Request
 from shanraq.standards import oauth1
 
-_PATH: Final = "/developers/identity/transactions"
+PATH: Final = "/developers/identity/transactions"
 _WINDOW_SECONDS: Final = 300
 _REVIEW_FROM, _DECLINE_FROM = 600, 900
 _encode = msgspec.json.Encoder().encode
@@ -43,7 +43,7 @@ class Developers:
 
     def answer(self, request: Request) -> Reply:
         """Answer one request: 200 with a score, 400, 401, 404 or 405 with an error in JSON."""
-        if request.target.partition("?")[0] != _PATH:
+        if request.target.partition("?")[0] != PATH:
             return _error(404, "NOT_FOUND", "There is nothing at this path.")
         if not self._is_authentic(request):
             return _error(401, "UNAUTHORIZED", "The OAuth 1.0a signature of the request was not accepted.")
