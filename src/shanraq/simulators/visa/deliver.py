@@ -9,17 +9,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import heapq
-import re
 import ssl
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 import msgspec
 import structlog
+
+from shanraq.simulators.post import post
 
 log = structlog.get_logger(__name__)
 
@@ -27,8 +27,6 @@ _AT_ONCE: Final = 16
 _WAITING_LIMIT: Final = 10_000
 _LOG_LIMIT: Final = 10_000
 _TIMEOUT_SECONDS: Final = 10.0
-_LONGEST_HEAD: Final = 64 * 1024
-_CONTROLS: Final = re.compile(r"[\x00-\x1f\x7f]")
 _LONGEST_RETRY_MINUTES: Final = 7 * 24 * 60
 
 
@@ -201,7 +199,7 @@ class Deliveries:
         status, error = 0, ""
         try:
             async with asyncio.timeout(_TIMEOUT_SECONDS):
-                status = await _post(notification.url, body, headers, self.tls)
+                status = await post(notification.url, body, headers, self.tls)
         except (OSError, TimeoutError, ValueError, EOFError, asyncio.LimitOverrunError) as failure:
             error = type(failure).__name__
         self.log.append(Delivery(notification, status, error))
@@ -233,34 +231,3 @@ def retry_minutes(policy: Mapping[str, Any], attempt: int) -> int | None:
     if policy.get("algorithm") == "GEOMETRIC":
         minutes = first * int(max(interval, 1) ** step)
     return min(minutes, _LONGEST_RETRY_MINUTES)
-
-
-async def _post(url: str, body: bytes, headers: Mapping[str, str], tls: ssl.SSLContext | None) -> int:
-    """Send one POST on a connection of its own, and return the status."""
-    parts = urlsplit(url)
-    secure = parts.scheme == "https"
-    context = (tls or ssl.create_default_context()) if secure else None
-    port = parts.port or (443 if secure else 80)
-    reader, writer = await asyncio.open_connection(parts.hostname, port, ssl=context, limit=_LONGEST_HEAD)
-    try:
-        target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        host = parts.netloc.rpartition("@")[2]
-        lines = [
-            f"POST {target} HTTP/1.1",
-            f"Host: {host}",
-            "Content-Type: application/json;charset=utf-8",
-            f"Content-Length: {len(body)}",
-            "Connection: close",
-            *(f"{name}: {_CONTROLS.sub(' ', value)}" for name, value in headers.items()),
-        ]
-        writer.write("\r\n".join(lines).encode("latin-1", "replace") + b"\r\n\r\n" + body)
-        await writer.drain()
-        head = await reader.readuntil(b"\r\n")
-        version, _, rest = head.decode("latin-1").partition(" ")
-        if not version.startswith("HTTP/1.") or not rest[:3].isdecimal():
-            raise ValueError("the receiver does not speak HTTP/1.1")
-        return int(rest[:3])
-    finally:
-        writer.close()
-        with contextlib.suppress(OSError):
-            await writer.wait_closed()
