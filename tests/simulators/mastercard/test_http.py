@@ -249,6 +249,41 @@ async def test_the_journal_brings_everything_back(tmp_path: Path) -> None:
     assert CARD["number"] not in journal.read_text()
 
 
+async def test_the_history_tells_the_columns_asked_for_and_a_notification_is_sent(shop: Merchant) -> None:
+    heard: list[bytes] = []
+
+    async def receive(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
+        heard.append(head.lower() + await reader.readexactly(length))
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        await writer.drain()
+        writer.close()
+
+    receiver = await asyncio.start_server(receive, "127.0.0.1", 0)
+    port = receiver.sockets[0].getsockname()[1]
+    body = paying()
+    body["order"]["notificationUrl"] = f"http://127.0.0.1:{port}/hook"
+    await shop.put("o", body, "a")
+    for _ in range(100):
+        if heard:
+            break
+        await asyncio.sleep(0.05)
+    receiver.close()
+    secret = shop.simulator.credentials.notification_secret.encode()
+    assert heard
+    assert b"x-notification-secret: " + secret in heard[0]
+    assert b'"AUTHORIZATION"' in heard[0]
+
+    basic = base64.b64encode(f"merchant.{shop.merchant_id}:{shop.password}".encode()).decode()
+    query = "columns=order.id,transaction.type,order.amount&timeOfRecord.start=2020-01-01T00:00:00Z"
+    url = f"{shop.simulator.base_url}/history/version/1/merchant/{shop.merchant_id}/transaction?{query}"
+    request = Request("GET", f"{url}&timeOfRecord.end=2099-01-01T00:00:00Z", (("Authorization", f"Basic {basic}"),))
+    answer = await shop.client.send(request, 10)
+    assert answer.status == 200
+    assert answer.body.decode().split() == ["order.id,transaction.type,order.amount", "o,AUTHORIZATION,100"]
+
+
 def test_a_file_of_credentials_is_made_and_added_to(tmp_path: Path) -> None:
     path = tmp_path / "keys.json"
     path.write_text('{"merchant_id": "visa", "key_id": "k"}')

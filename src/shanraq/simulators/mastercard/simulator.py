@@ -21,9 +21,11 @@ from shanraq.simulators.mastercard.developers import Developers
 from shanraq.simulators.mastercard.faults import Fault, FaultKind, Faults
 from shanraq.simulators.mastercard.fields import Body, find, find_text, masked_body
 from shanraq.simulators.mastercard.gateway import Gateway, Judged
+from shanraq.simulators.mastercard.history import history_csv, read_query
 from shanraq.simulators.mastercard.model import ClockAdvance, Cutoff, Entry, Parts, Reset
+from shanraq.simulators.mastercard.notify import NotificationFault, Notifier, is_notification_url
 from shanraq.simulators.mastercard.refusal import Refusal
-from shanraq.simulators.mastercard.render import JSON, refusal_reply, reply_of
+from shanraq.simulators.mastercard.render import JSON, refusal_reply, reply_of, told
 from shanraq.simulators.mastercard.route import Resource, Route, find_route
 from shanraq.simulators.mastercard.sessions import Sessions
 from shanraq.simulators.mastercard.store import Journal, Store
@@ -72,6 +74,9 @@ class MastercardSimulator:
         self.gateway = Gateway(self.store, self._keep, self.now, seed=seed, judge=self._judge)
         self.sessions = Sessions(self._word)
         self.tokens = Tokens(lambda count: "".join(str(self._random.randrange(10)) for _ in range(count)))
+        self.notifier = Notifier(
+            self.now, lambda: self._word(32), lambda _: credentials.notification_secret, secret_over_loopback=True
+        )
         self._verifier = Verifier(credentials)
         self._faults = Faults()
         self._developers: Developers | None = None
@@ -88,6 +93,7 @@ class MastercardSimulator:
                 self.store.apply(entry)
             self._restore()
         self._base_url = await self._listen(host, port, tls)
+        await self.notifier.start()
         log.info("mastercard_simulator.started", base_url=self._base_url)
         return self._base_url
 
@@ -100,13 +106,17 @@ class MastercardSimulator:
         if self.credentials.consumer_key:
             names = [f"{name}:{port}" for name in {host, "127.0.0.1", "localhost"}]
             self._developers = Developers(
-                self.credentials.consumer_key, self.credentials.signing_cert.encode(), (*names, *self._hosts), self._clock
+                self.credentials.consumer_key,
+                self.credentials.signing_cert.encode(),
+                (*names, *self._hosts),
+                self._clock,
             )
         return f"{'https' if tls is not None else 'http'}://{f'[{host}]' if ':' in host else host}:{port}"
 
     async def stop(self) -> None:
         """Close the connections, the address and the journal."""
         await self._server.stop()
+        await self.notifier.stop()
         if self._journal is not None:
             self._journal.close()
             self._journal = None
@@ -181,6 +191,7 @@ class MastercardSimulator:
     def advance_clock(self, seconds: float) -> None:
         """Move the simulated clock forward."""
         self._keep(ClockAdvance(seconds))
+        self.notifier.clock_moved()
 
     def cut_off(self, merchant_id: str = "") -> int:
         """Send the batch: what is settled can no longer be voided. Return how many transactions were settled."""
@@ -230,7 +241,30 @@ class MastercardSimulator:
 
     def control_more(self, method: str, path: str, request: Request) -> dict[str, Any]:
         """Answer what the parts add to the control API. Raises LookupError for what none of them knows."""
-        raise LookupError(f"{method} {path}")
+        match method, path:
+            case "POST", "notification-faults":
+                fault = msgspec.json.decode(request.body, type=NotificationFault)
+                self.notifier.faults.append(fault)
+            case "PUT", "notification-url":
+                wanted = msgspec.json.decode(request.body, type=dict[str, str])
+                for merchant_id, url in wanted.items():
+                    if url and not is_notification_url(url):
+                        raise ValueError(f"{merchant_id}: not a URL for notifications")
+                    self.notifier.urls[merchant_id] = url
+            case "GET", "notifications":
+                sent = [
+                    {
+                        "id": one.notification.id,
+                        "attempt": one.notification.attempt,
+                        "status": one.status,
+                        "error": one.error,
+                    }
+                    for one in self.notifier.log
+                ]
+                return {"sent": sent, "waiting": self.notifier.waiting}
+            case _:
+                raise LookupError(f"{method} {path}")
+        return {"ok": True}
 
     # Answering.
 
@@ -304,6 +338,10 @@ class MastercardSimulator:
                 return self._session(request, route)
             case _, Resource.TOKENS | Resource.TOKEN | Resource.TOKEN_SEARCH:
                 return self._token(request, route)
+            case _, Resource.HISTORY:
+                query = read_query(route.query)
+                replies = (told(one.reply) for one in self.store.of_merchant(merchant_id))
+                return Reply(200, history_csv(query, replies), "text/csv;charset=utf-8")
             case _, Resource.BATCH:
                 return self._close_batch(request, route)
             case _, Resource.PAYMENT_OPTIONS:
@@ -325,6 +363,10 @@ class MastercardSimulator:
             if find(body, "sourceOfFunds.token") is not None:
                 body = self.tokens.resolve(body, merchant_id)
         reply = self.gateway.operate(merchant_id, route.version, order_id, transaction_id, body, raw)
+        if not known:
+            order = self.store.orders[merchant_id, order_id]
+            done = self.store.of_order(merchant_id, order_id)[transaction_id]
+            self.notifier.notify(merchant_id, told(done.reply), url=order.notification_url)
         if not known and find(raw, "session.id") is not None:
             self.sessions.consume(raw, merchant_id, moment)
             self._keep_part("sessions", self.sessions.snapshot())
