@@ -268,6 +268,64 @@ def visa(
         sys.exit(1)
 
 
+@simulate.command
+def mastercard(
+    *,
+    listen: str = "127.0.0.1",
+    port: int = 8190,
+    tls_port: int | None = None,
+    tls_cert: Path | None = None,
+    tls_key: Path | None = None,
+    credentials: Path = Path("mastercard-simulator.json"),
+    host: Annotated[tuple[str, ...], Parameter(negative=())] = (),
+    journal: Path | None = None,
+    control_token: str | None = None,
+) -> None:
+    """Pretend to be the Mastercard Gateway (MPGS, REST-JSON) over HTTP and TLS, with state, triggers and troubles on demand.
+
+    Parameters
+    ----------
+    listen
+        Address to bind.
+    port
+        Port for plain HTTP; 0 finds a free one.
+    tls_port
+        Port for TLS, beside the other; 0 finds a free one.
+    tls_cert
+        Certificate chain of the TLS port (PEM); without it the simulator's own authority issues one.
+    tls_key
+        Private key of that certificate (PEM).
+    credentials
+        JSON with mpgs_merchant_id, mpgs_password, mpgs_other_..., and mc_consumer_key with mc_signing_cert; made if it is not
+        there, and added to a file that holds none of them.
+    host
+        A further name that clients of the Developers add-on may sign; may be given several times.
+    journal
+        File to keep the state in across restarts.
+    control_token
+        Switches the control API under /__sim/ on, for those who send this token.
+    """
+    from shanraq.simulators.mastercard import run_mastercard_simulator
+    from shanraq.simulators.visa import TlsPort
+
+    log.configure("info", json=False)
+    try:
+        if tls_port is None and (tls_cert or tls_key):
+            raise ValueError("--tls-cert and --tls-key need --tls-port")
+        run_mastercard_simulator(
+            listen,
+            port,
+            credentials,
+            tls=TlsPort(tls_port, tls_cert, tls_key) if tls_port is not None else None,
+            hosts=host,
+            journal=journal,
+            control_token=control_token,
+        )
+    except (OSError, ValueError) as error:
+        console.print(f"[bold red]error[/] {escape(str(error))}")
+        sys.exit(1)
+
+
 @simulate.command(name="iso20022")
 def simulate_iso20022(
     *,

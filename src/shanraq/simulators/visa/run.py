@@ -51,18 +51,22 @@ def run_visa_simulator(
     context = None
     if tls is not None:
         names = {listen, *LOOPBACK_NAMES, *(urlsplit(f"//{host}").hostname or host for host in hosts)}
-        certificate, key = _certificate_of(tls, keys_folder(credentials_path), sorted(names))
+        certificate, key = certificate_of(tls, keys_folder(credentials_path), sorted(names))
         context = server_context(certificate, key, credentials.client_ca)
     uvloop.run(_serve(simulator, listen, port, tls.port if tls is not None else 0, context))
 
 
-def _certificate_of(tls: TlsPort, folder: Path, names: Iterable[str]) -> tuple[Path, Path]:
+def certificate_of(tls: TlsPort, folder: Path, names: Iterable[str]) -> tuple[Path, Path]:
+    """Return the files of a TLS port's certificate and key; without given ones the folder's own authority issues them.
+
+    Raises OSError, or ValueError for a certificate without its key.
+    """
     if (tls.certificate is None) != (tls.key is None):
         raise ValueError("a TLS certificate needs its key, and a key its certificate")
     if tls.certificate is not None and tls.key is not None:
         return tls.certificate, tls.key
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    authority = Authority.kept_in(folder, "ca", "Visa simulator, authority of the server")
+    authority = Authority.kept_in(folder, "ca", "Card simulators, authority of the server")
     certificate, key = folder / "server.pem", folder / "server-key.pem"
     authority.issue_server(names).write(certificate, key)
     return certificate, key

@@ -1,0 +1,458 @@
+"""Carry out the operations on orders: what may follow what, how much is left, and what the acquirer would say."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import msgspec
+
+from shanraq.simulators.mastercard.fields import Body, find, fingerprint, missing, read_expiry, read_number
+from shanraq.simulators.mastercard.model import Entry, Order, Transaction
+from shanraq.simulators.mastercard.refusal import Refusal
+from shanraq.simulators.mastercard.render import (
+    card_block,
+    kept,
+    moment,
+    order_block,
+    reply_of,
+    response_block,
+    told,
+)
+from shanraq.simulators.mastercard.store import Store
+from shanraq.simulators.mastercard.triggers import APPROVED, Triggers, acquirer_answer, result_of
+from shanraq.simulators.mastercard.validate import (
+    AUTHENTICATION,
+    INITIAL,
+    WITHOUT_AMOUNT,
+    amount_of,
+    check_fields,
+    check_id,
+    currency_of,
+    decimal,
+    operation_of,
+)
+from shanraq.simulators.serve import Reply
+
+_TYPES: Final = {
+    "AUTHORIZE": "AUTHORIZATION",
+    "PAY": "PAYMENT",
+    "VERIFY": "VERIFICATION",
+    "BALANCE_INQUIRY": "VERIFICATION",
+    "REFERRAL": "AUTHORIZATION",
+    "STANDALONE_CAPTURE": "CAPTURE",
+    "STANDALONE_REFUND": "REFUND",
+    "DISBURSEMENT": "DISBURSEMENT",
+    "ACCOUNT_FUNDING_TRANSACTION": "FUNDING",
+    "CAPTURE": "CAPTURE",
+    "REFUND": "REFUND",
+    "UPDATE_AUTHORIZATION": "AUTHORIZATION_UPDATE",
+}
+_VOIDABLE: Final = {
+    "AUTHORIZATION": "VOID_AUTHORIZATION",
+    "PAYMENT": "VOID_PAYMENT",
+    "CAPTURE": "VOID_CAPTURE",
+    "REFUND": "VOID_REFUND",
+}
+_NOTHING_TO_VOID: Final = "Value 'VOID' is invalid. There is no transaction to void."
+_HOLDS: Final = frozenset({"AUTHORIZE", "REFERRAL"})
+
+
+@dataclass(slots=True)
+class Scripted:
+    """The answer that the control API ordered for a later request: a gateway code, and how much a partial approval is."""
+
+    gateway_code: str
+    operation: str = ""
+    approved_minor: int = 0
+
+
+@dataclass(slots=True)
+class Judged:
+    """What the parts say of a card payment before the acquirer is asked."""
+
+    gateway_code: str = ""
+    risk: dict[str, Any] | None = None
+    review: str = ""
+    authentication: dict[str, Any] | None = None
+    transaction_status: str = ""
+
+
+Judge = Callable[[str, str, str, Body, str, str, str], Judged]
+"""Merchant, order, operation, body, card number, CSC and AVS result; parts such as risk and authentication plug in here."""
+
+
+@dataclass
+class Gateway:
+    """All orders of all merchants. `judge` is asked about each card payment before the acquirer is."""
+
+    store: Store
+    keep: Callable[[Entry], None]
+    now: Callable[[], float]
+    seed: int = 0
+    judge: Judge | None = None
+    triggers: Triggers = field(default_factory=Triggers)
+    scripted: list[Scripted] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._random = random.Random(self.seed)  # noqa: S311 - receipts of a reproducible run, no secret
+        # Replays are recognised by a keyed hash: a body holds card numbers and security codes.
+        self._key = hashlib.sha256(f"requests {self.seed}".encode()).digest()
+
+    # Requests.
+
+    def operate(
+        self, merchant_id: str, version: str, order_id: str, transaction_id: str, body: Body, raw: Body
+    ) -> Reply:
+        """Carry out one PUT on a transaction; `raw` is the body as sent, before session and token were put in.
+
+        Raises Refusal.
+        """
+        check_id(order_id, "order.id")
+        check_id(transaction_id, "transaction.id")
+        operation = operation_of(body)
+        digest = self._digest(raw)
+        before = self.store.of_order(merchant_id, order_id).get(transaction_id)
+        if before is not None and not (
+            operation == "AUTHENTICATE_PAYER" and before.operation == "INITIATE_AUTHENTICATION"
+        ):
+            if before.operation == operation and hmac.compare_digest(before.request, digest):
+                return reply_of(200, told(before.reply))
+            raise Refusal("transaction.id", "INVALID", "A transaction with this id and other content exists.")
+        check_fields(body)
+        if operation in INITIAL:
+            return self._initial(merchant_id, version, order_id, transaction_id, operation, digest, body)
+        if operation in AUTHENTICATION:
+            raise Refusal("apiOperation", "UNSUPPORTED", "Authentication is not offered.")
+        return self._following(merchant_id, version, order_id, transaction_id, operation, digest, body)
+
+    def retrieve_transaction(self, merchant_id: str, order_id: str, transaction_id: str) -> Reply:
+        """Return a transaction as it was answered, with the order as it is now; raises Refusal for an unknown one."""
+        found = self.store.of_order(merchant_id, order_id).get(transaction_id)
+        if found is None:
+            raise Refusal("transaction.id", "INVALID", "Unable to find the transaction.")
+        reply = told(found.reply)
+        reply["order"] = order_block(self.store.orders[merchant_id, order_id])
+        return reply_of(200, reply)
+
+    def retrieve_order(self, merchant_id: str, order_id: str) -> Reply:
+        """Return an order with its transactions; raises Refusal for an unknown one."""
+        order = self.store.orders.get((merchant_id, order_id))
+        if order is None:
+            raise Refusal("order.id", "INVALID", "Unable to find the order.")
+        body = order_block(order) | {
+            "merchant": merchant_id,
+            "result": "SUCCESS",
+            "transaction": [told(one.reply) for one in self.store.of_order(merchant_id, order_id).values()],
+        }
+        if order.card:
+            body["sourceOfFunds"] = {"provided": {"card": order.card}, "type": "CARD"}
+        return reply_of(200, body)
+
+    def _digest(self, raw: Body) -> str:
+        content = {name: value for name, value in raw.items() if name != "correlationId"}
+        text = msgspec.json.encode(content, order="sorted")
+        return hmac.digest(self._key, text, "sha256").hex()
+
+    # Initial transactions.
+
+    def _initial(
+        self,
+        merchant_id: str,
+        version: str,
+        order_id: str,
+        transaction_id: str,
+        operation: str,
+        digest: str,
+        body: Body,
+    ) -> Reply:
+        currency = currency_of(body, "order.currency")
+        amount = 0 if operation in WITHOUT_AMOUNT else amount_of(body, "order.amount", currency)
+        number, expiry = read_number(body), read_expiry(body)
+        if number is None and find(body, "sourceOfFunds.provided.card.devicePayment") is None:
+            raise missing("sourceOfFunds.provided.card.number")
+        order = self._order_for(merchant_id, order_id, currency, amount, body)
+        attempts = sum(one.operation in INITIAL for one in self.store.of_order(merchant_id, order_id).values())
+        code_given = find(body, "sourceOfFunds.provided.card.securityCode")
+        csc = self.triggers.security_code.get(code_given, "NOT_PROCESSED") if code_given else ""
+        street = find(body, "billing.address.street")
+        avs = self.triggers.street.get(street, "NOT_AVAILABLE") if street else ""
+        judged = self.judge(merchant_id, order_id, operation, body, number or "", csc, avs) if self.judge else Judged()
+        code = judged.gateway_code or self._answer(operation, expiry, order, attempts)
+        approved = amount
+        if code in APPROVED and not judged.gateway_code:
+            code, approved = self._in_part(body, operation, amount, code)
+        good = result_of(code) == "SUCCESS"
+        if good:
+            _begin(order, operation, transaction_id, approved)
+            order.review = judged.review
+        else:
+            order.failed = not order.standing
+        order.amount, order.updated = amount, self.now()
+        order.card = card_block(body, number or "", expiry)
+        transaction: dict[str, Any] = {"authorizationCode": f"{self._random.randrange(10**6):06d}"} if good else {}
+        return self._record(
+            order, version, transaction_id, operation, digest, body, code,
+            type_=_TYPES[operation], amount=amount, moved=approved if good else 0, response=response_block(code, csc, avs),
+            transaction=transaction, judged=judged,
+        )  # fmt: skip
+
+    def _order_for(self, merchant_id: str, order_id: str, currency: str, amount: int, body: Body) -> Order:
+        before = self.store.orders.get((merchant_id, order_id))
+        if before is not None and (before.standing or before.voided):
+            raise Refusal("order.id", "INVALID", "The order already has an initial transaction.")
+        if before is not None and before.currency != currency:
+            raise Refusal("order.currency", "INVALID", "The order has another currency.")
+        now = self.now()
+        order = (
+            msgspec.structs.replace(before)
+            if before is not None
+            else Order(merchant_id=merchant_id, id=order_id, amount=amount, currency=currency, created=now, updated=now)
+        )
+        order.reference = find(body, "order.reference") or ""
+        order.notification_url = find(body, "order.notificationUrl") or ""
+        order.certainty = find(body, "order.certainty") or ""
+        return order
+
+    def _answer(self, operation: str, expiry: tuple[int, int] | None, order: Order, attempts: int) -> str:
+        for position, one in enumerate(self.scripted):
+            if one.operation in ("", operation):
+                if one.gateway_code == "PARTIALLY_APPROVED" and one.approved_minor:
+                    return "PARTIALLY_APPROVED"
+                del self.scripted[position]
+                return one.gateway_code
+        code = self.triggers.code_of(expiry, order.reference, attempts)
+        return "BALANCE_AVAILABLE" if operation == "BALANCE_INQUIRY" and code == "APPROVED" else code
+
+    def _in_part(self, body: Body, operation: str, amount: int, code: str) -> tuple[str, int]:
+        if code == "PARTIALLY_APPROVED":
+            for position, one in enumerate(self.scripted):
+                if one.gateway_code == "PARTIALLY_APPROVED" and one.operation in ("", operation):
+                    del self.scripted[position]
+                    return code, max(1, min(one.approved_minor, amount))
+            return code, max(1, amount // 2)
+        wanted = find(body, "order.acceptPartialAmount") is True
+        if wanted and amount == self.triggers.partial_minor and operation in {"AUTHORIZE", "PAY"}:
+            return "PARTIALLY_APPROVED", amount // 2
+        return code, amount
+
+    # What follows.
+
+    def _following(
+        self,
+        merchant_id: str,
+        version: str,
+        order_id: str,
+        transaction_id: str,
+        operation: str,
+        digest: str,
+        body: Body,
+    ) -> Reply:
+        before = self.store.orders.get((merchant_id, order_id))
+        if before is None:
+            if operation == "VOID":
+                raise Refusal("apiOperation", "INVALID", _NOTHING_TO_VOID)
+            raise Refusal("order.id", "INVALID", "Unable to find the order.")
+        order = msgspec.structs.replace(before, updated=self.now())
+        if operation == "VOID":
+            return self._void(order, version, transaction_id, digest, body)
+        currency = currency_of(body, "transaction.currency")
+        if currency != order.currency:
+            raise Refusal("transaction.currency", "INVALID", "The order has another currency.")
+        amount = amount_of(body, "transaction.amount", currency)
+        code = self._scripted(operation) or "APPROVED"
+        good = result_of(code) == "SUCCESS"
+        match operation:
+            case "CAPTURE":
+                if order.kind not in _HOLDS or order.voided:
+                    raise Refusal("apiOperation", "INVALID", "Value 'CAPTURE' is invalid. There is no authorization.")
+                if order.review == "PENDING":
+                    raise Refusal("apiOperation", "INVALID", "Value 'CAPTURE' is invalid. The order waits for review.")
+                if amount > order.authorized - order.captured:
+                    raise Refusal("transaction.amount", "INVALID", "The value exceeds the amount that is authorized.")
+                order.captured += amount if good else 0
+            case "REFUND":
+                if not order.captured or order.voided:
+                    raise Refusal("apiOperation", "INVALID", "Value 'REFUND' is invalid. Nothing was captured.")
+                if amount > order.captured - order.refunded:
+                    raise Refusal("transaction.amount", "INVALID", "The value exceeds the amount that was captured.")
+                order.refunded += amount if good else 0
+            case _:
+                if order.kind not in _HOLDS or order.voided:
+                    raise Refusal(
+                        "apiOperation", "INVALID", f"Value '{operation}' is invalid. There is no authorization."
+                    )
+                if amount < order.captured:
+                    raise Refusal("transaction.amount", "INVALID", "The value is less than what was captured.")
+                if good:
+                    order.authorized = order.amount = amount
+        return self._record(
+            order, version, transaction_id, operation, digest, body, code,
+            type_=_TYPES[operation], amount=amount, moved=amount if good else 0, response=response_block(code),
+        )  # fmt: skip
+
+    def _void(self, order: Order, version: str, transaction_id: str, digest: str, body: Body) -> Reply:
+        wanted = find(body, "transaction.targetTransactionId")
+        if wanted is not None and (not isinstance(wanted, str) or not 1 <= len(wanted) <= 40):
+            raise Refusal("transaction.targetTransactionId", "INVALID", "The value must be 1 to 40 characters.")
+        transactions = self.store.of_order(order.merchant_id, order.id)
+        if wanted is None:
+            target = next((one for one in reversed(transactions.values()) if _may_be_voided(one, order)), None)
+        else:
+            target = transactions.get(wanted)
+        if target is None or not _may_be_voided(target, order):
+            raise Refusal("apiOperation", "INVALID", _NOTHING_TO_VOID)
+        code = self._scripted("VOID") or "APPROVED"
+        good = result_of(code) == "SUCCESS"
+        if good:
+            match target.type:
+                case "CAPTURE" if order.kind != "STANDALONE_CAPTURE":
+                    order.captured -= target.amount
+                case "REFUND" if order.kind != "STANDALONE_REFUND":
+                    order.refunded -= target.amount
+                case _:
+                    order.voided = True
+                    order.authorized = order.captured = order.refunded = 0
+        return self._record(
+            order, version, transaction_id, "VOID", digest, body, code,
+            type_=_VOIDABLE[target.type], amount=target.amount, moved=target.amount if good else 0,
+            response=response_block(code), target_id=target.id,
+        )  # fmt: skip
+
+    def _scripted(self, operation: str) -> str:
+        for position, one in enumerate(self.scripted):
+            if one.operation == operation:
+                del self.scripted[position]
+                return one.gateway_code
+        return ""
+
+    # Replies.
+
+    def _record(
+        self,
+        order: Order,
+        version: str,
+        transaction_id: str,
+        operation: str,
+        digest: str,
+        body: Body,
+        code: str,
+        *,
+        type_: str,
+        amount: int,
+        moved: int,
+        response: dict[str, Any],
+        transaction: dict[str, Any] | None = None,
+        judged: Judged | None = None,
+        target_id: str = "",
+    ) -> Reply:
+        sequence, now = self.store.sequence + 1, self.now()
+        result = result_of(code)
+        stan = f"{sequence % 1_000_000:06d}"
+        day = moment(now)[:10]
+        block: dict[str, Any] = {
+            "acquirer": {
+                "batch": self.store.batch,
+                "date": day[5:7] + day[8:],
+                "id": "SIM_ACQUIRER",
+                "merchantId": f"SIM{order.merchant_id[:12]}",
+                "settlementDate": day,
+                "timeZone": "+0000",
+                "transactionId": f"SIM{sequence:012d}",
+            },
+            "amount": decimal(amount, order.currency),
+            "currency": order.currency,
+            "id": transaction_id,
+            "receipt": f"{sequence:012d}",
+            "source": find(body, "transaction.source") or "INTERNET",
+            "stan": stan,
+            "terminal": "SIM00001",
+            "type": type_,
+        } | (transaction or {})
+        reference = find(body, "transaction.reference")
+        if reference:
+            block["reference"] = reference
+        if target_id:
+            block["targetTransactionId"] = target_id
+        if judged is not None and judged.transaction_status:
+            block["authenticationStatus"] = judged.transaction_status
+        acquirer_code, _ = acquirer_answer(code)
+        reply: dict[str, Any] = {
+            "authorizationResponse": {
+                "financialNetworkCode": "MCC",
+                "posData": "1025104006600",
+                "posEntryMode": "812",
+                "processingCode": "200000" if "REFUND" in type_ else "003000",
+                "responseCode": acquirer_code,
+                "stan": stan,
+                "transactionIdentifier": f"SIM{sequence:09d}{day[5:7]}{day[8:]}",
+            },
+            "gatewayEntryPoint": "WEB_SERVICES_API",
+            "merchant": order.merchant_id,
+            "order": order_block(order),
+            "response": response,
+            "result": result,
+            "timeOfLastUpdate": moment(now),
+            "timeOfRecord": moment(now),
+            "transaction": block,
+            "version": version,
+        }
+        if order.card:
+            source = {"provided": {"card": order.card}, "type": "CARD"}
+            token = find(body, "sourceOfFunds.token")
+            reply["sourceOfFunds"] = source | ({"token": token} if token else {})
+        if judged is not None and judged.risk is not None:
+            reply["risk"] = judged.risk
+        if judged is not None and judged.authentication is not None:
+            reply["authentication"] = judged.authentication
+        correlation_id = find(body, "correlationId")
+        if correlation_id:
+            reply["correlationId"] = correlation_id
+        self.keep(
+            Transaction(
+                merchant_id=order.merchant_id, order_id=order.id, id=transaction_id, sequence=sequence, time=now,
+                operation=operation, request=digest, version=version, type=type_, amount=moved, currency=order.currency,
+                approved=result == "SUCCESS", gateway_code=code, result=result, reply=kept(reply),
+                order=msgspec.to_builtins(order), target_id=target_id,
+            )
+        )  # fmt: skip
+        return reply_of(201, reply)
+
+    def fingerprint(self, number: str) -> str:
+        """Return the keyed hash under which a card is compared."""
+        return fingerprint(self._key, number)
+
+
+def _begin(order: Order, operation: str, transaction_id: str, approved: int) -> None:
+    order.kind, order.initial_id, order.failed = operation, transaction_id, False
+    match operation:
+        case "AUTHORIZE" | "REFERRAL":
+            order.authorized = approved
+        case "PAY":
+            order.authorized = order.captured = approved
+        case "STANDALONE_CAPTURE" | "ACCOUNT_FUNDING_TRANSACTION":
+            order.captured = approved
+        case "STANDALONE_REFUND":
+            order.refunded = approved
+        case "DISBURSEMENT":
+            order.disbursed = approved
+        case _:
+            pass
+
+
+def _may_be_voided(one: Transaction, order: Order) -> bool:
+    if not one.approved or one.voided or one.settled or order.voided or one.type not in _VOIDABLE:
+        return False
+    match one.type:
+        case "AUTHORIZATION":
+            return order.captured == 0
+        case "PAYMENT":
+            return order.refunded == 0
+        case "CAPTURE":
+            return order.kind == "STANDALONE_CAPTURE" or order.captured - one.amount >= order.refunded
+        case _:
+            return True

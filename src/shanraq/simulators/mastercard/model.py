@@ -1,0 +1,128 @@
+"""Orders and their transactions, in minor units; what the journal keeps of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+
+class Transaction(msgspec.Struct, kw_only=True, omit_defaults=True, tag_field="entry", tag="transaction"):
+    """One transaction as answered. `request` is the keyed hash of what was asked; `reply` the reply, amounts as texts.
+
+    `amount` is what it moved: of an authorisation what was approved. `order` is the order's state after it.
+    """
+
+    merchant_id: str
+    order_id: str
+    id: str
+    sequence: int
+    time: float
+    operation: str
+    request: str
+    version: str
+    type: str
+    amount: int
+    currency: str
+    approved: bool
+    gateway_code: str
+    result: str
+    reply: dict[str, Any]
+    order: dict[str, Any]
+    target_id: str = ""
+    settled: bool = False
+    voided: bool = False
+
+
+class Cutoff(msgspec.Struct, frozen=True, tag_field="entry", tag="cutoff"):
+    """The batch was sent: what is settled can no longer be voided. Without a merchant, everybody's."""
+
+    time: float
+    merchant_id: str = ""
+
+
+class ClockAdvance(msgspec.Struct, frozen=True, tag_field="entry", tag="clock"):
+    """The simulated clock went forward."""
+
+    seconds: float
+
+
+class Reset(msgspec.Struct, frozen=True, tag_field="entry", tag="reset"):
+    """Everything was forgotten."""
+
+    time: float
+
+
+class Parts(msgspec.Struct, frozen=True, tag_field="entry", tag="parts"):
+    """The state of a part (sessions, tokens, ...) after a change."""
+
+    name: str
+    state: dict[str, Any]
+
+
+Entry = Transaction | Cutoff | ClockAdvance | Reset | Parts
+
+
+class Order(msgspec.Struct, kw_only=True):
+    """An order: what was asked first, and what stands of it. Amounts are minor units."""
+
+    merchant_id: str
+    id: str
+    amount: int
+    currency: str
+    created: float
+    updated: float
+    kind: str = ""
+    """AUTHORIZE, PAY, ... of the initial transaction that stands; empty while none does."""
+    initial_id: str = ""
+    authorized: int = 0
+    captured: int = 0
+    refunded: int = 0
+    disbursed: int = 0
+    voided: bool = False
+    failed: bool = False
+    reference: str = ""
+    notification_url: str = ""
+    certainty: str = ""
+    authentication_status: str = ""
+    review: str = ""
+    """PENDING while a person has to decide, ACCEPTED or REJECTED afterwards; empty without a review."""
+    card: dict[str, Any] = {}
+    """The card as it is shown."""
+    chargeback: int = 0
+    dispute: str = ""
+
+    @property
+    def standing(self) -> bool:
+        """Tell whether an initial transaction was approved."""
+        return bool(self.kind)
+
+    @property
+    def status(self) -> str:
+        """Return order.status."""
+        if self.dispute:
+            return self.dispute
+        if self.voided:
+            return "CANCELLED"
+        if not self.kind:
+            return "FAILED" if self.failed else self.authentication_status or "INITIATED"
+        fixed = _FIXED.get(self.kind)
+        if fixed is not None:
+            return fixed
+        if self.refunded:
+            if self.refunded == self.captured:
+                return "REFUNDED"
+            return "PARTIALLY_REFUNDED" if self.refunded < self.captured else "EXCESSIVELY_REFUNDED"
+        if not self.captured:
+            return "AUTHORIZED"
+        return "CAPTURED" if self.captured >= self.authorized else "PARTIALLY_CAPTURED"
+
+
+_FIXED = {
+    "VERIFY": "VERIFIED",
+    "STANDALONE_REFUND": "REFUNDED",
+    "DISBURSEMENT": "DISBURSED",
+    "ACCOUNT_FUNDING_TRANSACTION": "FUNDING",
+    "BALANCE_INQUIRY": "VERIFIED",
+    "REFERRAL": "AUTHORIZED",
+}

@@ -1,0 +1,254 @@
+"""Payment sessions: fields that a browser fills in and an operation takes (reference 5.1 and 5.4).
+
+A session lives fifteen minutes from its last use. Its version changes with every update; an update that names another
+version is refused. The security code is in memory only, and gone after its first use.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from shanraq.simulators.mastercard.fields import (
+    NUMBER,
+    SECURITY_CODE,
+    Body,
+    drop,
+    find,
+    find_choice,
+    masked_body,
+    merged,
+    missing,
+    read_expiry,
+    read_number,
+    reject_card_numbers,
+    reject_unknown,
+    require_text,
+)
+from shanraq.simulators.mastercard.refusal import Refusal
+
+LIFE: Final = timedelta(minutes=15)
+_HIGHEST_LIMIT: Final = 25
+_FIRST_CHECKOUT_VERSION: Final = 63
+_SESSION_ID: Final = re.compile(r"[ -~]{31,35}", re.ASCII)
+
+# What an update may put into a session; the rest of an operation is for the merchant's own request.
+_UPDATE: Final = frozenset(
+    (
+        *("accountFunding", "agreement", "airline", "authentication", "billing", "browserPayment", "correlationId"),
+        *("currencyConversion", "customer", "device", "gatewayEntryPoint", "locale", "order", "partnerSolutionId"),
+        *("paymentPlan", "paymentType", "posTerminal", "risk", "session", "shipping", "sourceOfFunds"),
+        *("transaction", "userId", "verificationStrategy", "interaction", "initiator"),
+    )
+)
+_CREATE: Final = frozenset({"correlationId", "session"})
+_CHECKOUT: Final = _UPDATE | {"apiOperation", "checkoutMode", "lineOfBusiness"}
+_PAGE_ONLY: Final = frozenset({"checkoutMode", "interaction", "lineOfBusiness"})
+_OPERATIONS: Final = frozenset({"AUTHORIZE", "PURCHASE", "VERIFY", "NONE"})
+
+
+@dataclass(slots=True)
+class _Session:
+    id: str
+    merchant_id: str
+    version: str
+    time: datetime
+    limit: int
+    used: int = 0
+    update_status: str = "NO_UPDATE"
+    fields: Body = field(default_factory=dict, repr=False)
+
+
+class Sessions:
+    """Keeps the sessions of all merchants; `word(n)` returns n fresh letters and digits."""
+
+    def __init__(self, word: Callable[[int], str]) -> None:
+        self._word = word
+        self._sessions: dict[str, _Session] = {}
+
+    # The operations.
+
+    def create(self, body: Body, merchant_id: str, now: datetime) -> Body:
+        """Answer CREATE_SESSION; raises `Refusal` for a limit outside 0 to 25."""
+        reject_unknown(body, _CREATE)
+        session = self._open(body, merchant_id, now)
+        return self._reply(session)
+
+    def update(self, session_id: str, body: Body, merchant_id: str, now: datetime) -> Body:
+        """Answer UPDATE_SESSION; raises `Refusal` for an unknown session, an old version, or a bad field."""
+        session = self._get(session_id, merchant_id, now)
+        reject_unknown(body, _UPDATE)
+        self._put(session, body, now)
+        return self._reply(session)
+
+    def retrieve(self, session_id: str, merchant_id: str, now: datetime) -> Body:
+        """Answer RETRIEVE_SESSION: the fields with a masked card."""
+        return self._reply(self._get(session_id, merchant_id, now))
+
+    def initiate_checkout(self, body: Body, merchant_id: str, now: datetime, version: int) -> Body:
+        """Answer INITIATE_CHECKOUT (version 63 and later) or CREATE_CHECKOUT_SESSION (before)."""
+        operation = require_text(body, "apiOperation")
+        asked = "INITIATE_CHECKOUT" if version >= _FIRST_CHECKOUT_VERSION else "CREATE_CHECKOUT_SESSION"
+        if operation != asked:
+            raise Refusal("apiOperation", "INVALID", f"This version has {asked}.")
+        reject_unknown(body, _CHECKOUT)
+        kind = find_choice(body, "interaction.operation", _OPERATIONS)
+        if kind is None and version >= _FIRST_CHECKOUT_VERSION:
+            raise missing("interaction.operation")
+        needed = ["order.id", "order.currency"] if kind != "NONE" else []
+        for path in needed:
+            require_text(body, path, 40)
+        if kind in {"AUTHORIZE", "PURCHASE"} and find(body, "order.amount") is None:
+            raise missing("order.amount")
+        for path in (NUMBER, SECURITY_CODE):
+            if find(body, path) is not None:
+                raise Refusal(path, "UNSUPPORTED", "The payer gives the card on the page.")
+        rest = {name: value for name, value in body.items() if name != "apiOperation"}
+        reject_card_numbers(rest)
+        session = self._open(body, merchant_id, now)
+        self._put(session, rest, now)
+        reply = {"checkoutMode": find(body, "checkoutMode") or "WEBSITE"} if version >= _FIRST_CHECKOUT_VERSION else {}
+        reply |= {"merchant": merchant_id, "result": "SUCCESS", "session": self._block(session)}
+        return reply | {"successIndicator": self._word(16).lower()}
+
+    # What operations take from a session.
+
+    def resolve(self, body: Body, merchant_id: str, now: datetime) -> Body:
+        """Return a body with the session's fields under its own; one without a session is returned as it is.
+
+        Nothing changes; `consume` is called when the operation is carried out. Raises `Refusal` for an unknown session
+        or an old version.
+        """
+        session = self._named(body, merchant_id, now)
+        if session is None:
+            return body
+        fields = {name: value for name, value in session.fields.items() if name not in _PAGE_ONLY}
+        if find(body, "sourceOfFunds.token") is not None and find(body, NUMBER) is None:
+            # An explicit token is a payment detail too: the session's card must not take its place.
+            fields = merged(fields, {})
+            drop(fields, NUMBER)
+            drop(fields, "sourceOfFunds.provided.card.expiry")
+        return merged(fields, body)
+
+    def consume(self, body: Body, merchant_id: str, now: datetime) -> None:
+        """Forget the security code of the session that a body names: an operation has used it."""
+        session = self._named(body, merchant_id, now)
+        if session is not None and drop(session.fields, SECURITY_CODE):
+            session.version = self._fresh_version(session.version)
+
+    def authenticate(self, session_id: str, merchant_id: str, now: datetime) -> None:
+        """Count one request that has the session for its password; raises `Refusal` (401) above the session's limit."""
+        session = self._sessions.get(session_id)
+        known = session is not None and session.merchant_id == merchant_id and now - session.time <= LIFE
+        if not known or session is None or session.used >= session.limit:
+            raise Refusal("", "", "Invalid credentials.", status=401)
+        session.used += 1
+
+    # The journal.
+
+    def snapshot(self) -> dict[str, Any]:
+        """Return the sessions without card numbers and security codes."""
+        return {
+            "sessions": [
+                {
+                    "id": session.id,
+                    "merchant": session.merchant_id,
+                    "version": session.version,
+                    "time": session.time.isoformat(),
+                    "limit": session.limit,
+                    "used": session.used,
+                    "updateStatus": session.update_status,
+                    "fields": masked_body(session.fields),
+                }
+                for session in self._sessions.values()
+            ]
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take the sessions of a snapshot; the card number is gone, so that the payer must give it again."""
+        self._sessions = {}
+        for kept in state["sessions"]:
+            fields = merged(kept["fields"], {})
+            drop(fields, NUMBER)
+            self._sessions[kept["id"]] = _Session(
+                id=kept["id"],
+                merchant_id=kept["merchant"],
+                version=kept["version"],
+                time=datetime.fromisoformat(kept["time"]),
+                limit=kept["limit"],
+                used=kept["used"],
+                update_status=kept["updateStatus"],
+                fields=fields,
+            )
+
+    # Parts.
+
+    def _open(self, body: Body, merchant_id: str, now: datetime) -> _Session:
+        limit = find(body, "session.authenticationLimit")
+        if limit is None:
+            limit = _HIGHEST_LIMIT
+        if not isinstance(limit, int) or isinstance(limit, bool) or not 0 <= limit <= _HIGHEST_LIMIT:
+            raise Refusal("session.authenticationLimit", "INVALID", "The value must be a number from 0 to 25.")
+        self._sessions = {name: kept for name, kept in self._sessions.items() if now - kept.time <= LIFE}
+        session = _Session(f"SESSION{self._word(24).upper()}", merchant_id, self._fresh_version(""), now, limit)
+        self._sessions[session.id] = session
+        return session
+
+    def _put(self, session: _Session, body: Body, now: datetime) -> None:
+        self._check_version(session, find(body, "session.version"))
+        fields = {name: value for name, value in body.items() if name not in {"session", "correlationId"}}
+        read_number(fields)
+        read_expiry(fields)
+        code = find(fields, SECURITY_CODE)
+        if code is not None and not (isinstance(code, str) and re.fullmatch(r"[0-9]{3,4}", code, re.ASCII)):
+            raise Refusal(SECURITY_CODE, "INVALID", "The value must be three or four digits.")
+        reject_card_numbers(fields)
+        if find(fields, NUMBER) is not None:
+            # The code belongs to one card: it does not pass to another.
+            drop(session.fields, SECURITY_CODE)
+        session.fields = merged(session.fields, fields)
+        session.version = self._fresh_version(session.version)
+        session.time = now
+        session.update_status = "SUCCESS"
+
+    def _fresh_version(self, old: str) -> str:
+        version = old
+        while version == old:
+            version = self._word(10).lower()
+        return version
+
+    def _check_version(self, session: _Session, version: Any) -> None:
+        if version is not None and version != session.version:
+            raise Refusal("session.version", "INVALID", "The session has been updated since this version.")
+
+    def _named(self, body: Body, merchant_id: str, now: datetime) -> _Session | None:
+        if find(body, "session") is None:
+            return None
+        session = self._get(require_text(body, "session.id"), merchant_id, now)
+        self._check_version(session, find(body, "session.version"))
+        return session
+
+    def _get(self, session_id: str, merchant_id: str, now: datetime) -> _Session:
+        session = self._sessions.get(session_id)
+        if not _SESSION_ID.fullmatch(session_id):
+            raise Refusal("session.id", "INVALID", "The value must have 31 to 35 characters.")
+        if session is None or session.merchant_id != merchant_id or now - session.time > LIFE:
+            # One text for all three: a merchant cannot find out which sessions another one has.
+            raise Refusal("session.id", "INVALID", "There is no such session, or its time is over.")
+        return session
+
+    def _block(self, session: _Session) -> Body:
+        return {
+            "authenticationLimit": session.limit,
+            "id": session.id,
+            "updateStatus": session.update_status,
+            "version": session.version,
+        }
+
+    def _reply(self, session: _Session) -> Body:
+        reply = masked_body(session.fields)
+        reply |= {"merchant": session.merchant_id, "result": "SUCCESS", "session": self._block(session)}
+        return reply
