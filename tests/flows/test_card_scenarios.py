@@ -13,16 +13,18 @@ import os
 import random
 import sys
 from collections import Counter
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any, Final, Protocol
 
 import pytest
 
-from shanraq import payments
+from shanraq import partners, payments
+from shanraq.adapters.endpoints import Endpoints
+from shanraq.adapters.mastercard import MastercardAdapter, MastercardConfiguration
 from shanraq.adapters.visa import VisaAdapter, VisaConfiguration
-from shanraq.core.actor import Environment
+from shanraq.core.actor import SYSTEM, Environment
 from shanraq.core.breaker import BreakerLimits
 from shanraq.core.crypto import Keyring
 from shanraq.core.db import Database
@@ -30,11 +32,12 @@ from shanraq.core.errors import ShanraqError
 from shanraq.core.http import HttpClient
 from shanraq.core.secret import Pan, Secret, SecurityCode, luhn_valid
 from shanraq.payments.adapter import Adapter
+from shanraq.simulators.mastercard import MastercardCredentials, MastercardSimulator
 from shanraq.simulators.visa import FaultKind, VisaCredentials, VisaSimulator
 from tests.money_world import Bank
 
 FULL: Final = os.environ.get("SHANRAQ_DRILL") == "full"
-SCENARIOS: Final = int(os.environ.get("SHANRAQ_SCENARIOS", "10000" if FULL else "120"))
+SCENARIOS: Final = int(os.environ.get("SHANRAQ_SCENARIOS", "10000" if FULL else "60"))
 SEED: Final = int(os.environ.get("SHANRAQ_SEED", "20261126"))
 SIDE_BY_SIDE: Final = 12
 PATIENCE_SECONDS: Final = 240.0 if FULL else 90.0
@@ -59,7 +62,9 @@ AGAIN: Final = frozenset(
 class Side(Protocol):
     """A payment system of the drill, from behind."""
 
-    adapter: Adapter
+    @property
+    def adapter(self) -> Adapter:
+        """What the platform asks."""
 
     def trouble(self, dice: random.Random) -> None:
         """Let something go wrong with one of the next requests."""
@@ -108,7 +113,7 @@ class VisaSide:
 
 
 @contextlib.asynccontextmanager
-async def visa_side():  # type: ignore[no-untyped-def]
+async def visa_side() -> AsyncIterator[Side]:
     """Run the Visa simulator with idempotency switched on, so that a request the network repeats is one request."""
     async with VisaSimulator(VisaCredentials.generate(), index_lag_seconds=LAG_SECONDS) as simulator:
         simulator.idempotency = True
@@ -126,9 +131,59 @@ async def visa_side():  # type: ignore[no-untyped-def]
             await adapter.close()
 
 
+@dataclass
+class MastercardSide:
+    """The Mastercard simulator and the adapter before it."""
+
+    simulator: MastercardSimulator
+    adapter: MastercardAdapter
+
+    _KINDS = (
+        "drop_before", "drop_after", "http_502", "http_429", "garbage", "slow", "duplicate", "server_failed", "server_busy",
+        "lock_failure",
+    )  # fmt: skip
+
+    def trouble(self, dice: random.Random) -> None:
+        """Let something go wrong with one of the next requests."""
+        self.simulator.fail_next(dice.choice(self._KINDS), seconds=2 * TIMEOUT_SECONDS, processed=dice.random() < 0.5)
+
+    def calm(self) -> None:
+        """Forget the troubles still to come."""
+        self.simulator.clear_faults()
+
+    def stands(self) -> dict[str, Counter[str]]:
+        """Return what stands of each payment in the journal."""
+        found: dict[str, Counter[str]] = {}
+        for line in self.simulator.journal():
+            one = found.setdefault(line["order_id"], Counter())
+            if not line["approved"]:
+                continue
+            if line["type"] in ("AUTHORIZATION", "PAYMENT"):
+                one["approved"] += 1
+                one["standing"] += not line["voided"]
+            if line["type"] in ("PAYMENT", "CAPTURE", "REFUND") and not line["voided"]:
+                one["refunded" if line["type"] == "REFUND" else "captured"] += line["amount_minor"]
+        return found
+
+
+@contextlib.asynccontextmanager
+async def mastercard_side() -> AsyncIterator[Side]:
+    """Run the Mastercard simulator."""
+    async with MastercardSimulator(MastercardCredentials.generate()) as simulator:
+        made = simulator.credentials
+        configuration = MastercardConfiguration(
+            made.merchant_id, Secret(made.password), timeout_seconds=TIMEOUT_SECONDS
+        )
+        adapter = MastercardAdapter(configuration, Endpoints(HttpClient(), (simulator.base_url,), limits=BREAKER))
+        try:
+            yield MastercardSide(simulator, adapter)
+        finally:
+            await adapter.close()
+
+
 def card_number(number: int) -> Pan:
-    """Return a Visa number of its own for each life, so that no scheme's retry limit ends the drill."""
-    head = f"49{number:013d}"
+    """Return a number of its own for each life, so that no scheme's retry limit ends the drill: Visa or Mastercard."""
+    head = f"49{number:013d}" if number % 2 else f"53{number:013d}"
     return Pan(next(head + str(digit) for digit in range(10) if luhn_valid(head + str(digit))))
 
 
@@ -232,18 +287,39 @@ class Life:
         return f"{self.number}-{self.keys}"
 
 
+async def route_by_scheme(database: Database) -> None:
+    """Send Mastercard's cards to its gateway first, others to Visa's, and each to the other one where nothing moved."""
+    for position, (schemes, targets) in enumerate(
+        ((("mastercard",), ("mastercard", "visa")), ((), ("visa", "mastercard")))
+    ):
+        await payments.create_routing_rule(
+            database,
+            replace(SYSTEM, scopes=frozenset({partners.ROUTE})),
+            payments.NewRoutingRule(
+                name=f"to {targets[0]}",
+                position=position,
+                conditions=payments.Conditions(schemes=list(schemes)),
+                action=payments.RoutingAction(adapters=[payments.RoutingTarget(adapter=name) for name in targets]),
+            ),
+        )
+
+
 @pytest.mark.drill
 @pytest.mark.timeout(7200)
 async def test_lives_of_card_payments_end_with_equal_books(database: Database) -> None:
     bank, keyring = Bank(database), Keyring.generate()
     async with contextlib.AsyncExitStack() as stack:
-        sides: list[Side] = [await stack.enter_async_context(visa_side())]
+        sides: list[Side] = [
+            await stack.enter_async_context(visa_side()),
+            await stack.enter_async_context(mastercard_side()),
+        ]
         gateways = payments.Gateways({Environment.SANDBOX: {side.adapter.name: side.adapter for side in sides}})
         for side in sides:
             side.adapter.settled_after *= SPEED
         began, clock = database.clock(), database.clock
         database.clock = lambda: began + (clock() - began) * SPEED
         acquiring = payments.Acquiring(database, keyring, gateways, timedelta(seconds=SPEED))
+        await route_by_scheme(database)
         account = await bank.account()
         numbers = iter(range(SCENARIOS))
         told: Counter[str] = Counter()

@@ -80,7 +80,7 @@ class VisaConfiguration:
     envelopes: Envelopes = field(default_factory=Envelopes)
     more_base_urls: tuple[str, ...] = ()
     endpoint_policy: Policy = Policy.ROUND_ROBIN
-    breaker: BreakerLimits = BreakerLimits()
+    breaker: BreakerLimits = field(default_factory=BreakerLimits)
     notice_keys: Mapping[str, Secret] = field(default_factory=dict)
 
 

@@ -100,7 +100,10 @@ class MastercardSimulator:
         if self.credentials.consumer_key:
             names = [f"{name}:{port}" for name in {host, "127.0.0.1", "localhost"}]
             self._developers = Developers(
-                self.credentials.consumer_key, self.credentials.signing_cert.encode(), (*names, *self._hosts), self._clock
+                self.credentials.consumer_key,
+                self.credentials.signing_cert.encode(),
+                (*names, *self._hosts),
+                self._clock,
             )
         return f"{'https' if tls is not None else 'http'}://{f'[{host}]' if ':' in host else host}:{port}"
 
