@@ -288,6 +288,19 @@ async def test_a_partial_approval_holds_what_was_approved(shop: Shop) -> None:
     assert await shop.bank.verified()
 
 
+async def test_voiding_a_sale_that_was_approved_in_part_takes_back_what_it_took(shop: Shop) -> None:
+    shop.gateway.script.append(Approved("gw-1", Money.of(600, "KZT")))
+    sale = (await shop.authorize(1000, capture=True)).value
+    assert await shop.balance() == (600, 0, 0)
+
+    voided = await shop.void(sale.id)
+
+    assert (voided.status, await shop.balance()) == ("voided", (0, 0, 0))
+    assert voided.operation is not None
+    assert voided.operation.amount == 600
+    assert await shop.bank.verified()
+
+
 async def test_captures_in_parts_until_the_final_one(shop: Shop) -> None:
     payment = await shop.authorized(1000)
     one = (await payments.capture(shop.acquiring, shop.bank.actor, "c1", payment.id, 300, final=False)).value

@@ -64,12 +64,14 @@ async def void(acquiring: Acquiring, actor: Actor, key: str | None, payment_id: 
         if len(took) != 1:
             raise VoidRefusedError("the payment was captured in parts: refund them", field="payment_id")
         target = took[0]
-        held = await hold_back(tx, stored, target.amount, request.number(actor, "hold"))
+        # A sale may have been approved in part: what it took is less than what it asked for.
+        amount = Money(stored.payment.amount_captured, stored.payment.money)
+        held = await hold_back(tx, stored, amount, request.number(actor, "hold"))
         operation = new_operation(
             tx,
             stored,
             OperationKind.VOID,
-            target.amount,
+            amount,
             due=tx.now + acquiring.recover_after,
             request=request,
             target_id=target.operation.id,
@@ -84,7 +86,7 @@ async def void(acquiring: Acquiring, actor: Actor, key: str | None, payment_id: 
         kind = OperationKind.AUTHORIZE if target.sale else OperationKind.CAPTURE
         return Prepared(
             operation,
-            Void(operation.operation.id, payment_id, kind, target.operation.gateway_id, target.amount),
+            Void(operation.operation.id, payment_id, kind, target.operation.gateway_id, amount),
         )
 
     return await carry_out(acquiring, actor, request, prepare)

@@ -14,6 +14,7 @@ from shanraq.adapters.visa.mle import Envelopes
 from shanraq.adapters.visa.oauth import AccessTokens
 from shanraq.adapters.visa.sign import Bearer, Scheme, Signer, shared_secret
 from shanraq.adapters.visa.subscriptions import Subscriptions
+from shanraq.core.breaker import BreakerLimits
 from shanraq.core.errors import InvalidInputError
 from shanraq.core.http import HttpClient, HttpError, Response
 from shanraq.core.secret import Secret
@@ -79,6 +80,7 @@ class VisaConfiguration:
     envelopes: Envelopes = field(default_factory=Envelopes)
     more_base_urls: tuple[str, ...] = ()
     endpoint_policy: Policy = Policy.ROUND_ROBIN
+    breaker: BreakerLimits = field(default_factory=BreakerLimits)
     notice_keys: Mapping[str, Secret] = field(default_factory=dict)
 
 
@@ -99,6 +101,7 @@ class VisaAdapter:
             client,
             (configuration.base_url.rstrip("/"), *configuration.more_base_urls),
             policy=configuration.endpoint_policy,
+            limits=configuration.breaker,
         )
         scheme, tokens = _authentication(configuration, self.endpoints)
         envelopes = configuration.envelopes

@@ -90,7 +90,7 @@ async def _simulator(place: Scratch) -> AsyncIterator[tuple[Gateway, int]]:
     port = _free_port()
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "shanraq", "simulate", "visa", "--port", str(port), "--credentials", str(file),
-        "--index-lag", "0.2", "--control-token", _CONTROL_TOKEN, "--name", "apitest.cybersource.com",
+        "--index-lag", "0.2", "--control-token", _CONTROL_TOKEN, "--host", "apitest.cybersource.com",
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
     )  # fmt: skip
     assert process.stdout is not None

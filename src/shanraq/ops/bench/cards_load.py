@@ -204,7 +204,7 @@ def _authorize(number: int) -> Authorize:
 
 
 def _signed(signer: Signer, host: str, number: int) -> bytes:
-    path, body = request_of(_authorize(number))
+    _, path, body = request_of(_authorize(number))
     token = signer.token("POST", host, path, body, issued_at=int(time.time()))
     head = (
         f"POST {path} HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {token}\r\n"
