@@ -39,6 +39,9 @@ def planted() -> frozenset[str]:
     for path in _TESTS.rglob("*.py"):
         for run in re.findall(r"(?<![0-9A-Za-z_.+])[0-9]{13,19}(?![0-9A-Za-z_.])", path.read_text("utf-8")):
             scheme = range_of(run)
+            # An amount such as 4 200 000 000 000 000 is no card number.
+            if run.rstrip("0") in ("4", "42"):
+                continue
             if scheme is not None and len(run) in scheme[1] and luhn_valid(run):
                 found.add(run)
     return frozenset(found)

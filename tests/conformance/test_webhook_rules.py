@@ -58,6 +58,7 @@ OWN_RESOURCES = {
     "account",
     "chargeback",
     "credit_transfer",
+    "payment",
     "payment_file",
     "recall",
     "settlement",

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from decimal import Decimal
+from zoneinfo import ZoneInfo
 
 from shanraq import payment_files
 from shanraq.core.actor import SYSTEM, Actor
@@ -15,6 +16,8 @@ from shanraq.core.once import Given
 from shanraq.credit_transfers import CreditTransfer, transfers_of_file
 from tests.money_world import partner
 
+# Where the business day is that of the platform: late in the evening of UTC it is the next one there.
+ALMATY = ZoneInfo("Asia/Almaty")
 NAMESPACE = "urn:iso:std:iso:20022:tech:xsd:"
 DEBTOR_IBAN = "KZ86125KZT5004100100"
 CREDITOR_IBAN = "KZ82722TEST000000001"
@@ -57,7 +60,7 @@ class Order:
     def xml(self) -> bytes:
         """Return the message."""
         count = self.count or str(sum(len(block) for block in self.blocks))
-        day = self.day.replace("2026-11-25", self.created.date().isoformat())
+        day = self.day.replace("2026-11-25", self.created.astimezone(ALMATY).date().isoformat())
         total = f"<CtrlSum>{self.total}</CtrlSum>" if self.total else ""
         parts = [
             (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -13,7 +13,7 @@ from shanraq.core.actor import SYSTEM
 from shanraq.core.db import Database
 from shanraq.standards import iso20022
 from tests.money_world import Bank
-from tests.payment_files.files import DEBTOR_IBAN, Office, Order, order, transaction, uploader
+from tests.payment_files.files import ALMATY, DEBTOR_IBAN, Office, Order, order, transaction, uploader
 
 ANOTHER_MESSAGE = (
     b'<Document xmlns="urn:iso:std:iso:20022:tech:xsd:pain.002.001.10"><CstmrPmtStsRpt><GrpHdr><MsgId>M</MsgId>'
@@ -35,7 +35,7 @@ async def test_every_transaction_of_a_valid_file_becomes_a_transfer(office: Offi
     found = await office.transfers(file.id)
     assert [one.end_to_end_id for one in found] == ["E1", "E2", "E3", "E4", "E5"]
     assert {(one.amount, one.currency, one.block_id) for one in found} == {(10_000, "KZT", "BLOCK-1")}
-    assert {one.execution_date for one in found} == {datetime.now(UTC).date()}
+    assert {one.execution_date for one in found} == {datetime.now(ALMATY).date()}
     assert {uuid.UUID(one.uetr).version for one in found} == {4}
     assert await office.events() == ["payment_file.accepted"]
 
@@ -211,8 +211,8 @@ async def test_an_error_of_a_block_refuses_its_transactions(office: Office) -> N
     blocks = [[transaction(1), transaction(2)], [transaction(3)]]
     xml = Order(blocks).xml().decode()
     second = xml.index("<PmtInfId>BLOCK-2")
-    past = (datetime.now(UTC) - timedelta(days=60)).date().isoformat()
-    today = datetime.now(UTC).date().isoformat()
+    past = (datetime.now(ALMATY) - timedelta(days=60)).date().isoformat()
+    today = datetime.now(ALMATY).date().isoformat()
     late = xml[:second] + xml[second:].replace(f"<Dt>{today}</Dt>", f"<Dt>{past}</Dt>")
 
     file = await office.loaded(late.encode())

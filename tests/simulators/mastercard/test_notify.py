@@ -49,7 +49,7 @@ async def settled(notifier: Notifier, attempts: int) -> None:
 
 
 def transaction(number: int) -> dict[str, object]:
-    return REPLY | {"transaction": {"id": f"t{number}"}}
+    return {**REPLY, "transaction": {"id": f"t{number}"}}
 
 
 async def test_a_notification_is_the_reply_with_numbers_and_the_headers_of_the_gateway() -> None:
