@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
+from shanraq.simulators.mastercard import payer
 from shanraq.simulators.mastercard.fields import Body, find, fingerprint, missing, read_expiry, read_number
 from shanraq.simulators.mastercard.model import Entry, Order, Transaction
 from shanraq.simulators.mastercard.refusal import Refusal
@@ -59,6 +60,20 @@ _VOIDABLE: Final = {
     "REFUND": "VOID_REFUND",
 }
 _NOTHING_TO_VOID: Final = "Value 'VOID' is invalid. There is no transaction to void."
+_ORDER_STATUS: Final = {
+    "AUTHENTICATION_SUCCESSFUL": "AUTHENTICATED",
+    "AUTHENTICATION_ATTEMPTED": "AUTHENTICATED",
+    "AUTHENTICATION_NOT_SUPPORTED": "AUTHENTICATION_NOT_NEEDED",
+    "AUTHENTICATION_FAILED": "AUTHENTICATION_UNSUCCESSFUL",
+    "AUTHENTICATION_REJECTED": "AUTHENTICATION_UNSUCCESSFUL",
+    "AUTHENTICATION_UNAVAILABLE": "AUTHENTICATION_UNSUCCESSFUL",
+}
+_AUTHENTICATION_STOPS: Final = {
+    "AUTHENTICATION_FAILED": "AUTHENTICATION_FAILED",
+    "AUTHENTICATION_REJECTED": "AUTHENTICATION_FAILED",
+    "AUTHENTICATION_PENDING": "AUTHENTICATION_IN_PROGRESS",
+    "AUTHENTICATION_AVAILABLE": "AUTHENTICATION_IN_PROGRESS",
+}
 _HOLDS: Final = frozenset({"AUTHORIZE", "REFERRAL"})
 
 
@@ -97,6 +112,9 @@ class Gateway:
     judge: Judge | None = None
     triggers: Triggers = field(default_factory=Triggers)
     scripted: list[Scripted] = field(default_factory=list)
+    base_url: Callable[[], str] = str
+    new_key: Callable[[], str] = str
+    challenges: dict[str, list[str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._random = random.Random(self.seed)  # noqa: S311 - receipts of a reproducible run, no secret
@@ -127,7 +145,7 @@ class Gateway:
         if operation in INITIAL:
             return self._initial(merchant_id, version, order_id, transaction_id, operation, digest, body)
         if operation in AUTHENTICATION:
-            raise Refusal("apiOperation", "UNSUPPORTED", "Authentication is not offered.")
+            return self._authenticate(merchant_id, version, order_id, transaction_id, operation, digest, body)
         return self._following(merchant_id, version, order_id, transaction_id, operation, digest, body)
 
     def retrieve_transaction(self, merchant_id: str, order_id: str, transaction_id: str) -> Reply:
@@ -240,6 +258,92 @@ class Gateway:
             return "PARTIALLY_APPROVED", amount // 2
         return code, amount
 
+    # Authentication.
+
+    def _authenticate(
+        self,
+        merchant_id: str,
+        version: str,
+        order_id: str,
+        transaction_id: str,
+        operation: str,
+        digest: str,
+        body: Body,
+    ) -> Reply:
+        currency, number = currency_of(body, "order.currency"), read_number(body)
+        before = self.store.of_order(merchant_id, order_id).get(transaction_id)
+        first = operation == "INITIATE_AUTHENTICATION"
+        amount = 0 if first else amount_of(body, "order.amount", currency)
+        if number is None:
+            raise missing("sourceOfFunds.provided.card.number")
+        if not first and before is None:
+            raise Refusal("transaction.id", "INVALID", "There is no authentication with this id.")
+        order = self._order_for(merchant_id, order_id, currency, amount, body)
+        order.amount, order.updated, order.card = amount, self.now(), card_block(body, number, read_expiry(body))
+        if first:
+            step = payer.initiate(number, self.base_url(), currency)
+        else:
+            key = self.new_key()
+            url = find(body, "authentication.redirectResponseUrl")
+            place = [merchant_id, order_id, transaction_id, url if isinstance(url, str) else ""]
+            self.challenges[key] = place
+            step = payer.authenticate(number, f"{self.base_url()}{payer.PREFIX}challenge?id={key}")
+        order.authentication_status = _ORDER_STATUS.get(step.status, "AUTHENTICATION_INITIATED")
+        judged = Judged(authentication=step.block, transaction_status=step.status)
+        response = {"gatewayCode": step.gateway_code, "gatewayRecommendation": step.recommendation}
+        return self._record(
+            order, version, transaction_id, operation, digest, body, step.gateway_code,
+            type_="AUTHENTICATION", amount=amount, moved=0, response=response, judged=judged, result=step.result,
+        )  # fmt: skip
+
+    def finish_challenge(self, key: str, letter: str) -> tuple[str, str, str, str] | None:
+        """Write down how the payer answered; returns the merchant's URL, order, transaction and result, None if unknown."""
+        place = self.challenges.pop(key, None)
+        if place is None:
+            return None
+        merchant_id, order_id, transaction_id, url = place
+        one = self.store.of_order(merchant_id, order_id)[transaction_id]
+        order = msgspec.structs.replace(self.store.orders[merchant_id, order_id], updated=self.now())
+        step = payer.outcome(str(order.card.get("number", "")), letter)
+        order.authentication_status = _ORDER_STATUS[step.status]
+        reply = told(one.reply) | {"authentication": step.block, "order": order_block(order), "result": step.result}
+        reply["response"] = {"gatewayCode": step.gateway_code, "gatewayRecommendation": step.recommendation}
+        reply["transaction"] = {**reply["transaction"], "authenticationStatus": step.status}
+        self._exchange(one, order, reply, step.result)
+        return url, order_id, transaction_id, step.result
+
+    def authentication_of(self, merchant_id: str, order_id: str, body: Body) -> Judged:
+        """Return what the authentication says that a payment names; raises Refusal for one that is not there."""
+        wanted = find(body, "authentication.transactionId")
+        external = find(body, "authentication.3ds")
+        if wanted is None:
+            block = {"3ds": external, "version": "3DS2"} if isinstance(external, dict) else None
+            return Judged(authentication=block)
+        one = self.store.of_order(merchant_id, order_id).get(wanted) if isinstance(wanted, str) else None
+        if one is None or one.type != "AUTHENTICATION":
+            raise Refusal("authentication.transactionId", "INVALID", "There is no such authentication on the order.")
+        reply = told(one.reply)
+        status = reply["transaction"].get("authenticationStatus", "")
+        code = _AUTHENTICATION_STOPS.get(status, "")
+        return Judged(code, authentication=reply.get("authentication"), transaction_status=status)
+
+    # Reviews.
+
+    def decide_review(self, merchant_id: str, order_id: str, decision: str, note: str, user_id: str) -> None:
+        """Decide on an order that waits for review. Raises ValueError when it does not."""
+        order = self.store.orders.get((merchant_id, order_id))
+        if order is None or order.review != "PENDING":
+            raise ValueError("the order does not wait for review")
+        order = msgspec.structs.replace(order, review=decision, updated=self.now())
+        one = self.store.of_order(merchant_id, order_id)[order.initial_id]
+        reply = told(one.reply)
+        review = {"decision": decision, "note": note, "time": moment(self.now()), "userId": user_id}
+        reply["risk"] = {"response": {**reply["risk"]["response"], "review": review}}
+        self._exchange(one, order, reply, one.result)
+
+    def _exchange(self, one: Transaction, order: Order, reply: dict[str, Any], result: str) -> None:
+        self.keep(msgspec.structs.replace(one, reply=kept(reply), order=msgspec.to_builtins(order), result=result))
+
     # What follows.
 
     def _following(
@@ -349,9 +453,10 @@ class Gateway:
         transaction: dict[str, Any] | None = None,
         judged: Judged | None = None,
         target_id: str = "",
+        result: str = "",
     ) -> Reply:
         sequence, now = self.store.sequence + 1, self.now()
-        result = result_of(code)
+        result = result or result_of(code)
         stan = f"{sequence % 1_000_000:06d}"
         day = moment(now)[:10]
         block: dict[str, Any] = {

@@ -14,6 +14,7 @@ from typing import Any, Final, Self
 import msgspec
 import structlog
 
+from shanraq.simulators.mastercard import payer
 from shanraq.simulators.mastercard.control import PREFIX, control
 from shanraq.simulators.mastercard.credentials import MastercardCredentials
 from shanraq.simulators.mastercard.developers import PATH as DEVELOPERS_PATH
@@ -26,6 +27,8 @@ from shanraq.simulators.mastercard.model import ClockAdvance, Cutoff, Entry, Par
 from shanraq.simulators.mastercard.notify import NotificationFault, Notifier, is_notification_url
 from shanraq.simulators.mastercard.refusal import Refusal
 from shanraq.simulators.mastercard.render import JSON, refusal_reply, reply_of, told
+from shanraq.simulators.mastercard.render import moment as render_moment
+from shanraq.simulators.mastercard.risk import DECISIONS, Rule, Seen, assess, check
 from shanraq.simulators.mastercard.route import Resource, Route, find_route
 from shanraq.simulators.mastercard.sessions import Sessions
 from shanraq.simulators.mastercard.store import Journal, Store
@@ -42,6 +45,14 @@ _BAD_GATEWAY: Final = Reply(502, b"<html>Bad Gateway</html>", "text/html")
 _TOO_MANY: Final = Reply(429, b"{}", JSON, headers=(("Retry-After", "1"),))
 _BODY_LIMIT_BYTES: Final = 4 * 1024 * 1024
 _LETTERS: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+
+
+class _Review(msgspec.Struct, forbid_unknown_fields=True):
+    merchant_id: str
+    order_id: str
+    decision: str
+    note: str = ""
+    user_id: str = "simulator"
 
 
 class MastercardSimulator:
@@ -72,6 +83,9 @@ class MastercardSimulator:
         self._random = random.Random(seed)  # noqa: S311 - ids of a reproducible run, no secret
         self.store = Store()
         self.gateway = Gateway(self.store, self._keep, self.now, seed=seed, judge=self._judge)
+        self.gateway.base_url = lambda: self._base_url
+        self.gateway.new_key = lambda: self._word(32)
+        self.risk_rules: list[Rule] = []
         self.sessions = Sessions(self._word)
         self.tokens = Tokens(lambda count: "".join(str(self._random.randrange(10)) for _ in range(count)))
         self.notifier = Notifier(
@@ -155,6 +169,8 @@ class MastercardSimulator:
             state = self.store.parts.get(name)
             if state:
                 part.restore(state)
+        rules = self.store.parts.get("risk", {}).get("rules", [])
+        self.risk_rules = msgspec.convert(rules, list[Rule])
 
     # Control.
 
@@ -242,6 +258,16 @@ class MastercardSimulator:
     def control_more(self, method: str, path: str, request: Request) -> dict[str, Any]:
         """Answer what the parts add to the control API. Raises LookupError for what none of them knows."""
         match method, path:
+            case "PUT", "risk-rules":
+                rules = msgspec.json.decode(request.body, type=list[Rule])
+                check(rules)
+                self.risk_rules = rules
+                self._keep_part("risk", {"rules": msgspec.to_builtins(rules)})
+            case "POST", "review":
+                asked = msgspec.json.decode(request.body, type=_Review)
+                if asked.decision not in DECISIONS:
+                    raise ValueError(f"decision must be one of {', '.join(sorted(DECISIONS))}")
+                self.gateway.decide_review(asked.merchant_id, asked.order_id, asked.decision, asked.note, asked.user_id)
             case "POST", "notification-faults":
                 fault = msgspec.json.decode(request.body, type=NotificationFault)
                 self.notifier.faults.append(fault)
@@ -274,6 +300,8 @@ class MastercardSimulator:
             return Answer(control(self, request, self._control_token))
         if self._developers is not None and request.target.partition("?")[0] == DEVELOPERS_PATH:
             return Answer(self._developers.answer(request))
+        if request.target.startswith(payer.PREFIX):
+            return Answer(self._browser(request))
         try:
             route = find_route(request.method, request.target)
         except Refusal as refusal:
@@ -421,7 +449,35 @@ class MastercardSimulator:
     def _judge(
         self, merchant_id: str, order_id: str, operation: str, body: Body, number: str, csc: str, avs: str
     ) -> Judged:
-        return Judged()
+        judged = self.gateway.authentication_of(merchant_id, order_id, body)
+        if judged.gateway_code:
+            return judged
+        seen = Seen(
+            number, self.gateway.fingerprint(number), csc, avs, judged.transaction_status,
+            find_text(body, "device.ipAddress") or "",
+        )  # fmt: skip
+        decision, block = assess(self.risk_rules, operation, body, seen, lambda: render_moment(self.now()))
+        judged.risk = block
+        if decision == "REJECTED":
+            judged.gateway_code = "BLOCKED"
+        judged.review = "PENDING" if decision == "REVIEW_REQUIRED" else ""
+        return judged
+
+    def _browser(self, request: Request) -> Reply:
+        path, _, query = request.target.partition("?")
+        match path.removeprefix(payer.PREFIX):
+            case "method":
+                return payer.gone("The device data was taken.", 200)
+            case "challenge":
+                return payer.page(query, self._base_url)
+            case "answer" if request.method == "POST":
+                key, letter = payer.answered(request)
+                if not letter:
+                    return payer.gone("Choose how the challenge shall end.", 400)
+                done = self.gateway.finish_challenge(key, letter)
+                return payer.gone("There is no such challenge.") if done is None else payer.back(*done)
+            case _:
+                return payer.gone("There is nothing here.")
 
     def _keep_part(self, name: str, state: dict[str, Any]) -> None:
         self._keep(Parts(name, state))

@@ -57,8 +57,10 @@ class Store:
         self.orders[place] = order
         of_order = self.transactions.setdefault(place, {})
         if entry.id in of_order:
-            # The second step of an authentication goes by the same id as the first.
-            self.all.remove(of_order[entry.id])
+            # The second step of an authentication goes by the id of the first; a review changes what was answered.
+            old = of_order[entry.id]
+            self.all = [one for one in self.all if one is not old]
+            self.unsettled = [one for one in self.unsettled if one is not old]
         of_order[entry.id] = entry
         self.all.append(entry)
         if entry.approved and entry.type.startswith("VOID_") and entry.target_id in of_order:

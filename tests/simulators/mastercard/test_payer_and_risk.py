@@ -1,0 +1,204 @@
+"""Authentication of payers and the risk assessment of the Mastercard simulator, over HTTP."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import pytest
+
+from shanraq.core.http import HttpClient, Request
+from shanraq.core.money import Money
+from shanraq.core.secret import Pan
+from shanraq.payments.adapter import (
+    Authenticate,
+    Authenticated,
+    Card,
+    Challenge,
+    Device,
+    DeviceCollection,
+    NotAuthenticated,
+    StartAuthentication,
+)
+from shanraq.simulators.mastercard import MastercardCredentials, MastercardSimulator
+from tests.simulators.mastercard.test_adapter import adapter_at
+from tests.simulators.mastercard.test_http import Merchant, moving, paying
+
+TOKEN = "control"
+AMOUNT = Money.of(10_000, "KZT")
+
+
+@dataclass
+class Desk(Merchant):
+    """A merchant who also has the control token."""
+
+    async def control(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
+        content = b"" if body is None else msgspec.json.encode(body)
+        url = f"{self.simulator.base_url}/__sim/{path}"
+        request = Request(method, url, (("Authorization", f"Bearer {TOKEN}"),), content)
+        answer = await self.client.send(request, 10)
+        return answer.status, msgspec.json.decode(answer.body)
+
+
+@pytest.fixture
+async def shop() -> AsyncIterator[Desk]:
+    async with MastercardSimulator(MastercardCredentials.generate(), control_token=TOKEN) as simulator:
+        client = HttpClient()
+        yield Desk(simulator, client, simulator.credentials.merchant_id, simulator.credentials.password)
+        await client.close()
+
+
+def by(number: str, body: dict[str, Any]) -> dict[str, Any]:
+    card = {"number": number, "expiry": {"month": "1", "year": "39"}}
+    return body | {"sourceOfFunds": {"type": "CARD", "provided": {"card": card}}}
+
+
+def initiate(number: str) -> dict[str, Any]:
+    asked = {"acceptVersions": "3DS2", "channel": "PAYER_BROWSER", "purpose": "PAYMENT_TRANSACTION"}
+    return by(
+        number, {"apiOperation": "INITIATE_AUTHENTICATION", "authentication": asked, "order": {"currency": "KZT"}}
+    )
+
+
+def authenticate(number: str) -> dict[str, Any]:
+    where = {"redirectResponseUrl": "https://shop.example/back"}
+    order = {"amount": "100.00", "currency": "KZT"}
+    return by(number, {"apiOperation": "AUTHENTICATE_PAYER", "authentication": where, "order": order})
+
+
+@pytest.mark.parametrize(
+    ("number", "status", "letter", "eci", "paid"),
+    [
+        ("5123456789012346", "AUTHENTICATION_SUCCESSFUL", "Y", "02", "SUCCESS"),
+        ("5555555555000018", "AUTHENTICATION_SUCCESSFUL", "Y", "02", "SUCCESS"),
+        ("5500005555555559", "AUTHENTICATION_ATTEMPTED", "A", "01", "SUCCESS"),
+        ("4440000042200014", "AUTHENTICATION_SUCCESSFUL", "Y", "05", "SUCCESS"),
+        ("4440000042200022", "AUTHENTICATION_ATTEMPTED", "A", "06", "SUCCESS"),
+        ("5506900140100503", "AUTHENTICATION_REJECTED", "R", None, "FAILURE"),
+        ("5123459999998221", "AUTHENTICATION_UNAVAILABLE", "U", None, "SUCCESS"),
+    ],
+)
+async def test_cards_without_a_challenge(
+    shop: Desk, number: str, status: str, letter: str, eci: str | None, paid: str
+) -> None:
+    code, first = await shop.put("o", initiate(number), "a")
+    assert (code, first["result"], first["order"]["authenticationStatus"]) == (
+        201, "SUCCESS", "AUTHENTICATION_INITIATED",
+    )  # fmt: skip
+    assert first["transaction"]["authenticationStatus"] == "AUTHENTICATION_AVAILABLE"
+    code, second = await shop.put("o", authenticate(number), "a")
+    block = second["authentication"]
+    assert (code, second["transaction"]["authenticationStatus"]) == (201, status)
+    assert (block["3ds2"]["transactionStatus"], block["3ds"].get("acsEci")) == (letter, eci)
+    assert ("authenticationToken" in block["3ds"]) == (letter in "YA")
+    code, answer = await shop.put("o", by(number, paying()) | {"authentication": {"transactionId": "a"}}, "p")
+    assert (code, answer["result"]) == (201, paid)
+    assert answer["transaction"]["authenticationStatus"] == status
+
+
+@pytest.mark.parametrize(
+    ("choice", "status", "result"),
+    [
+        ("success", "AUTHENTICATION_SUCCESSFUL", "SUCCESS"),
+        ("failed", "AUTHENTICATION_FAILED", "FAILURE"),
+        ("cancelled", "AUTHENTICATION_FAILED", "FAILURE"),
+        ("unable", "AUTHENTICATION_UNAVAILABLE", "FAILURE"),
+        ("rejected", "AUTHENTICATION_REJECTED", "FAILURE"),
+    ],
+)
+async def test_a_challenge_is_answered_by_the_payer(shop: Desk, choice: str, status: str, result: str) -> None:
+    number = "5123450000000008"
+    await shop.put("o", initiate(number), "a")
+    _, asked = await shop.put("o", authenticate(number), "a")
+    assert (asked["result"], asked["transaction"]["authenticationStatus"]) == ("PENDING", "AUTHENTICATION_PENDING")
+    early = await shop.put("o", by(number, paying()) | {"authentication": {"transactionId": "a"}}, "early")
+    assert early[1]["result"] == "PENDING"
+    url = asked["authentication"]["redirect"]["customizedHtml"]["3ds2"]["acsUrl"]
+    page = (await shop.client.send(Request("POST", url, (), b"creq=x"), 10)).body.decode()
+    key = re.search(r'name="id" value="(\w+)"', page)
+    assert key is not None
+    for turn in range(2):
+        sent = Request("POST", f"{shop.simulator.base_url}/__3ds/answer", (), f"id={key[1]}&choice={choice}".encode())
+        back = await shop.client.send(sent, 10)
+        assert back.status == (404 if turn else 200)
+        assert turn or b"https://shop.example/back" in back.body
+    _, found = await shop.send("GET", "/order/o/transaction/a")
+    assert (found["result"], found["transaction"]["authenticationStatus"]) == (result, status)
+
+
+async def test_the_adapter_authenticates_and_what_is_not_there_is_refused(shop: Desk) -> None:
+    adapter = adapter_at(shop.simulator.base_url, shop.simulator.credentials)
+    outcomes = []
+    for position, number in enumerate(("5123456789012346", "5123450000000008", "5506900140100503")):
+        card, reference = Card(Pan(number), 1, 2039), f"pay{position}"
+        begun = await adapter.start_authentication(StartAuthentication(f"auth{position}", reference, AMOUNT, card))
+        assert isinstance(begun, DeviceCollection)
+        device = Device(ip_address="127.0.0.1", user_agent="x", accept="*/*", language="en")
+        asked = Authenticate(
+            f"auth{position}", reference, AMOUNT, card, begun.session, "https://shop.example/back", device
+        )
+        outcomes.append(await adapter.authenticate(asked))
+    unknown = Card(Pan("4111111111111111"), 1, 2039)
+    absent = await adapter.start_authentication(StartAuthentication("auth9", "pay9", AMOUNT, unknown))
+    await adapter.close()
+    assert [type(one) for one in outcomes] == [Authenticated, Challenge, NotAuthenticated]
+    assert isinstance(absent, NotAuthenticated)
+    assert absent.proceed
+    status, answer = await shop.put("q", paying() | {"authentication": {"transactionId": "nope"}})
+    assert (status, answer["error"]["field"]) == (400, "authentication.transactionId")
+    assert (await shop.put("q", authenticate("5123450000000008"), "new"))[0] == 400
+
+
+async def test_a_review_stops_captures_until_somebody_decides(shop: Desk) -> None:
+    order = {"amount": "100.00", "currency": "KZT", "reference": "RISK-REVIEW"}
+    _, held = await shop.put("o", paying() | {"order": order}, "a")
+    risk = held["risk"]["response"]
+    assert (held["result"], risk["gatewayCode"], risk["review"]["decision"]) == (
+        "SUCCESS", "REVIEW_REQUIRED", "PENDING",
+    )  # fmt: skip
+    assert (await shop.put("o", moving("CAPTURE", "100.00")))[0] == 400
+    decision = {"merchant_id": shop.merchant_id, "order_id": "o", "decision": "ACCEPTED", "note": "known"}
+    assert (await shop.control("POST", "review", decision | {"decision": "MAYBE"}))[0] == 400
+    assert (await shop.control("POST", "review", decision))[0] == 200
+    assert (await shop.control("POST", "review", decision))[0] == 400
+    _, found = await shop.send("GET", "/order/o/transaction/a")
+    assert found["risk"]["response"]["review"]["decision"] == "ACCEPTED"
+    assert (await shop.put("o", moving("CAPTURE", "100.00")))[0] == 201
+
+
+@pytest.mark.parametrize(
+    ("rule", "more"),
+    [
+        ({"name": "MERCHANT_BIN_RANGE", "values": ["512345"]}, {}),
+        ({"name": "MSO_CSC", "values": ["MATCH"]}, {}),
+        ({"name": "MERCHANT_AVS", "values": ["NO_MATCH"]}, {"billing": {"address": {"street": "November St"}}}),
+        ({"name": "MERCHANT_IP_ADDRESS_RANGE", "values": ["10.0.0.0/8"]}, {"device": {"ipAddress": "10.1.2.3"}}),
+        ({"name": "MSO_3D_SECURE", "values": ["NO_LIABILITY_SHIFT"]}, {}),
+    ],
+)
+async def test_a_rule_that_rejects_stops_before_the_acquirer(
+    shop: Desk, rule: dict[str, Any], more: dict[str, Any]
+) -> None:
+    assert (await shop.control("PUT", "risk-rules", [rule | {"recommendation": "REJECT"}]))[0] == 200
+    _, answer = await shop.put("o", paying("PAY") | more)
+
+    assert (answer["result"], answer["response"]["gatewayCode"]) == ("FAILURE", "BLOCKED")
+    assert (answer["order"]["status"], answer["order"]["totalCapturedAmount"]) == ("FAILED", 0)
+    told = answer["risk"]["response"]
+    assert (told["gatewayCode"], told["rule"][0]["name"]) == ("REJECTED", rule["name"])
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        [{"name": "MOON", "recommendation": "REJECT", "values": []}],
+        [{"name": "MSO_CSC", "recommendation": "EAT", "values": []}],
+        [{"name": "MSO_IP_ADDRESS_RANGE", "recommendation": "REJECT", "values": ["x"]}],
+        {"rules": []},
+    ],
+)
+async def test_rules_that_cannot_be_are_refused(shop: Desk, rules: Any) -> None:
+    assert (await shop.control("PUT", "risk-rules", rules))[0] == 400
