@@ -152,6 +152,32 @@ async def test_the_adapter_authenticates_and_what_is_not_there_is_refused(shop: 
     assert (await shop.put("q", authenticate("5123450000000008"), "new"))[0] == 400
 
 
+async def test_an_authentication_is_of_one_card_and_shows_no_number(shop: Desk) -> None:
+    await shop.put("o", initiate("5123456789012346"), "a")
+    assert (await shop.put("o", authenticate("5555555555000018"), "a"))[0] == 400
+    for url in (None, "javascript:alert(1)"):
+        body = authenticate("5123456789012346") | {"authentication": {"redirectResponseUrl": url} if url else {}}
+        assert (await shop.put("o", body, "a"))[1]["error"]["field"] == "authentication.redirectResponseUrl"
+    await shop.put("o", authenticate("5123456789012346"), "a")
+    other = by("5555555555000018", paying()) | {"authentication": {"transactionId": "a"}}
+    assert (await shop.put("o", other))[1]["error"]["field"] == "authentication.transactionId"
+    leak = paying() | {"authentication": {"3ds": {"transactionId": "5123456789012346"}}}
+    status, answer = await shop.put("q", leak)
+    assert status == 400
+    assert "5123456789012346" not in str(answer)
+    failed = paying() | {"authentication": {"3ds": {"acsEci": "07"}, "3ds2": {"transactionStatus": "N"}}}
+    assert (await shop.put("q", failed))[1]["response"]["gatewayCode"] == "AUTHENTICATION_FAILED"
+
+
+async def test_a_challenge_after_a_reset_is_gone(shop: Desk) -> None:
+    await shop.put("o", initiate("5123450000000008"), "a")
+    await shop.put("o", authenticate("5123450000000008"), "a")
+    (key,) = shop.simulator.gateway.challenges
+    shop.simulator.reset()
+    sent = Request("POST", f"{shop.simulator.base_url}/__3ds/answer", (), f"id={key}&choice=success".encode())
+    assert (await shop.client.send(sent, 10)).status == 404
+
+
 async def test_a_review_stops_captures_until_somebody_decides(shop: Desk) -> None:
     order = {"amount": "100.00", "currency": "KZT", "reference": "RISK-REVIEW"}
     _, held = await shop.put("o", paying() | {"order": order}, "a")

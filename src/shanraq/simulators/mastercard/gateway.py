@@ -12,7 +12,17 @@ from typing import Any, Final
 import msgspec
 
 from shanraq.simulators.mastercard import payer
-from shanraq.simulators.mastercard.fields import Body, find, fingerprint, missing, read_expiry, read_number
+from shanraq.simulators.mastercard.fields import (
+    Body,
+    find,
+    find_text,
+    fingerprint,
+    mask,
+    missing,
+    read_expiry,
+    read_number,
+    reject_card_numbers,
+)
 from shanraq.simulators.mastercard.model import Entry, Order, Transaction
 from shanraq.simulators.mastercard.refusal import Refusal
 from shanraq.simulators.mastercard.render import (
@@ -142,6 +152,7 @@ class Gateway:
                 return reply_of(200, told(before.reply))
             raise Refusal("transaction.id", "INVALID", "A transaction with this id and other content exists.")
         check_fields(body)
+        reject_card_numbers(body)
         if operation in INITIAL:
             return self._initial(merchant_id, version, order_id, transaction_id, operation, digest, body)
         if operation in AUTHENTICATION:
@@ -284,8 +295,14 @@ class Gateway:
             step = payer.initiate(number, self.base_url(), currency)
         else:
             key = self.new_key()
-            url = find(body, "authentication.redirectResponseUrl")
-            place = [merchant_id, order_id, transaction_id, url if isinstance(url, str) else ""]
+            if before is not None and not _same_card(told(before.reply), number):
+                raise Refusal("sourceOfFunds.provided.card.number", "INVALID", "The authentication is of another card.")
+            url = find_text(body, "authentication.redirectResponseUrl", 1000)
+            if url is None:
+                raise missing("authentication.redirectResponseUrl")
+            if not url.lower().startswith(("https://", "http://")):
+                raise Refusal("authentication.redirectResponseUrl", "INVALID", "The value must be a URL.")
+            place = [merchant_id, order_id, transaction_id, url]
             self.challenges[key] = place
             step = payer.authenticate(number, f"{self.base_url()}{payer.PREFIX}challenge?id={key}")
         order.authentication_status = _ORDER_STATUS.get(step.status, "AUTHENTICATION_INITIATED")
@@ -302,7 +319,9 @@ class Gateway:
         if place is None:
             return None
         merchant_id, order_id, transaction_id, url = place
-        one = self.store.of_order(merchant_id, order_id)[transaction_id]
+        one = self.store.of_order(merchant_id, order_id).get(transaction_id)
+        if one is None:
+            return None
         order = msgspec.structs.replace(self.store.orders[merchant_id, order_id], updated=self.now())
         step = payer.outcome(str(order.card.get("number", "")), letter)
         order.authentication_status = _ORDER_STATUS[step.status]
@@ -317,15 +336,23 @@ class Gateway:
         wanted = find(body, "authentication.transactionId")
         external = find(body, "authentication.3ds")
         if wanted is None:
-            block = {"3ds": external, "version": "3DS2"} if isinstance(external, dict) else None
-            return Judged(authentication=block)
+            if not isinstance(external, dict):
+                return Judged()
+            letter = find(body, "authentication.3ds2.transactionStatus") or "Y"
+            status = payer.STATUS.get(letter, "") if isinstance(letter, str) else ""
+            block = {"3ds": external, "3ds2": {"transactionStatus": letter}, "version": "3DS2"}
+            return Judged(_AUTHENTICATION_STOPS.get(status, ""), authentication=block, transaction_status=status)
         one = self.store.of_order(merchant_id, order_id).get(wanted) if isinstance(wanted, str) else None
         if one is None or one.type != "AUTHENTICATION":
             raise Refusal("authentication.transactionId", "INVALID", "There is no such authentication on the order.")
         reply = told(one.reply)
+        number = find(body, "sourceOfFunds.provided.card.number")
+        if isinstance(number, str) and not _same_card(reply, number):
+            raise Refusal("authentication.transactionId", "INVALID", "The authentication is of another card.")
         status = reply["transaction"].get("authenticationStatus", "")
         code = _AUTHENTICATION_STOPS.get(status, "")
-        return Judged(code, authentication=reply.get("authentication"), transaction_status=status)
+        shown = {name: value for name, value in reply.get("authentication", {}).items() if name != "redirect"}
+        return Judged(code, authentication=shown, transaction_status=status)
 
     # Reviews.
 
@@ -530,6 +557,11 @@ class Gateway:
     def fingerprint(self, number: str) -> str:
         """Return the keyed hash under which a card is compared."""
         return fingerprint(self._key, number)
+
+
+def _same_card(reply: dict[str, Any], number: str) -> bool:
+    card = reply.get("sourceOfFunds", {}).get("provided", {}).get("card", {})
+    return bool(card.get("number") == mask(number))
 
 
 def _begin(order: Order, operation: str, transaction_id: str, approved: int) -> None:

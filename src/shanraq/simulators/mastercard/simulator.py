@@ -383,7 +383,9 @@ class MastercardSimulator:
         raw = parse(request.body)
         merchant_id, moment = route.merchant_id, self._moment()
         order_id, transaction_id = route.ids
-        known = transaction_id in self.store.of_order(merchant_id, order_id)
+        before = self.store.of_order(merchant_id, order_id).get(transaction_id)
+        second = find(raw, "apiOperation") == "AUTHENTICATE_PAYER"
+        known = before is not None and not (second and before.operation == "INITIATE_AUTHENTICATION")
         body = raw
         if not known:
             if find(raw, "session.id") is not None:
