@@ -18,6 +18,7 @@ from typing import Final
 
 import asyncpg
 import pytest
+import structlog
 
 from shanraq.core.db import Database
 from shanraq.ops.installation import choose_account, find_binaries, reachable_binaries
@@ -51,6 +52,14 @@ def pytest_runtest_makereport(
             report.outcome = "failed"
             report.longrepr = "card data in the output of this test: " + "; ".join(sorted(set(found))[:10])
     return report
+
+
+@pytest.fixture(autouse=True)
+def log_settings() -> Iterator[None]:
+    """Give each test the log settings it would have alone: commands run in this process change them."""
+    settings = structlog.get_config()
+    yield
+    structlog.configure(**settings)
 
 
 @pytest.fixture(scope="session")
