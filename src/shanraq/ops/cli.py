@@ -111,6 +111,8 @@ def serve(
         console.print(f"  health     {now.url}/health/ready   metrics  {now.url}/metrics")
         if now.platform.visa_simulator is not None:
             console.print(f"  simulator  {now.platform.visa_simulator.base_url} (Visa)")
+        if now.platform.mastercard_simulator is not None:
+            console.print(f"  simulator  {now.platform.mastercard_simulator.base_url} (Mastercard)")
         if now.platform.host_simulator is not None:
             console.print(f"  simulator  127.0.0.1:{now.platform.host_simulator.port} (card host, ISO 8583)")
         if now.switch is not None:
