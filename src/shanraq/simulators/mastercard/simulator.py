@@ -89,9 +89,10 @@ class _Review(msgspec.Struct, forbid_unknown_fields=True):
 class MastercardSimulator:
     """The Mastercard Gateway (MPGS, REST-JSON) on one or two ports, with all state in memory.
 
-    `clock` gives the wall clock in seconds; orders go by the simulated clock, which starts there and can be advanced. `hosts`
-    are further names that clients of the Developers add-on may sign. With `journal`, every entry is written to that file
-    before it is answered, and read back at the next start. The control API is off without `control_token`.
+    `clock` gives the wall clock in seconds; orders go by the simulated clock, which starts there and can be advanced. A
+    transaction is in the history `index_lag_seconds` after it was made. `hosts` are further names that clients of the
+    Developers add-on may sign. With `journal`, every entry is written to that file before it is answered, and read back at
+    the next start. The control API is off without `control_token`.
     """
 
     def __init__(
@@ -99,6 +100,7 @@ class MastercardSimulator:
         credentials: MastercardCredentials,
         *,
         seed: int = 0,
+        index_lag_seconds: float = 0.0,
         hosts: Iterable[str] = (),
         clock: Callable[[], float] = time.time,
         journal: Path | None = None,
@@ -111,6 +113,9 @@ class MastercardSimulator:
         self._journal: Journal | None = None
         self._clock = clock
         self._hosts = tuple(hosts)
+        if not 0 <= index_lag_seconds < float("inf"):
+            raise ValueError("the index lag must be a number of seconds from 0")
+        self._index_lag_seconds = index_lag_seconds
         self._seed = seed
         self._random = random.Random(seed)  # noqa: S311 - ids of a reproducible run, no secret
         self.store = Store()
@@ -427,7 +432,8 @@ class MastercardSimulator:
                 return self._assess(request, route)
             case _, Resource.HISTORY:
                 query = read_query(route.query)
-                replies = (told(one.reply) for one in self.store.of_merchant(merchant_id))
+                indexed = self.now() - self._index_lag_seconds
+                replies = (told(one.reply) for one in self.store.of_merchant(merchant_id) if one.time <= indexed)
                 return Reply(200, history_csv(query, replies), "text/csv;charset=utf-8")
             case _, Resource.BATCH:
                 return self._close_batch(request, route)
