@@ -234,6 +234,24 @@ async def test_an_authentication_that_could_not_begin_does_not_go_on(shop: Desk)
     assert (status, refused["error"]["field"]) == (400, "authentication.3ds2.transactionStatus")
 
 
+async def test_a_browser_may_authenticate_with_its_session_as_often_as_it_is_allowed(shop: Desk) -> None:
+    _, opened = await shop.send("POST", "/session", {"session": {"authenticationLimit": 3}})
+    key = opened["session"]["id"]
+    browser = Merchant(shop.simulator, shop.client, shop.merchant_id, key)
+    card = {"sourceOfFunds": by("5123456789012346", {})["sourceOfFunds"]}
+    assert (await browser.send("PUT", f"/session/{key}", card))[0] == 200
+    for body, status in (
+        (paying(), 401),
+        (initiate("5123456789012346"), 201),
+        (authenticate("5123456789012346"), 201),
+        (authenticate("5123456789012346"), 401),
+    ):
+        assert (await browser.put("o", body, "a"))[0] == status
+    assert (await browser.send("GET", "/order/o"))[0] == 401
+    other = Merchant(shop.simulator, shop.client, shop.simulator.credentials.other_merchant_id, key)
+    assert (await other.put("o", initiate("5123456789012346"), "a"))[0] == 401
+
+
 async def test_a_challenge_after_a_reset_is_gone(shop: Desk) -> None:
     await shop.put("o", initiate("5123450000000008"), "a")
     await shop.put("o", authenticate("5123450000000008"), "a")

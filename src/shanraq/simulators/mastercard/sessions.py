@@ -35,6 +35,7 @@ from shanraq.simulators.mastercard.refusal import Refusal
 from shanraq.simulators.mastercard.schema import check_fields
 
 LIFE: Final = timedelta(minutes=15)
+SESSION_PREFIX: Final = "SESSION"
 _HIGHEST_LIMIT: Final = 25
 _FIRST_CHECKOUT_VERSION: Final = 63
 _SWEEP_FROM: Final = 1000
@@ -221,7 +222,9 @@ class Sessions:
         if not isinstance(limit, int) or isinstance(limit, bool) or not 0 <= limit <= _HIGHEST_LIMIT:
             raise Refusal("session.authenticationLimit", "INVALID", "The value must be a number from 0 to 25.")
         self._sweep(now)
-        session = _Session(f"SESSION{self._word(24).upper()}", merchant_id, self._fresh_version(""), now, limit)
+        session = _Session(
+            f"{SESSION_PREFIX}{self._word(24).upper()}", merchant_id, self._fresh_version(""), now, limit
+        )
         self._sessions[session.id] = session
         return session
 

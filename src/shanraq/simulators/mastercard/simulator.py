@@ -50,7 +50,7 @@ from shanraq.simulators.mastercard.risk import (
     checked,
 )
 from shanraq.simulators.mastercard.route import Resource, Route, find_route
-from shanraq.simulators.mastercard.sessions import Sessions
+from shanraq.simulators.mastercard.sessions import SESSION_PREFIX, Sessions
 from shanraq.simulators.mastercard.store import Journal, Store
 from shanraq.simulators.mastercard.tokens import Tokens
 from shanraq.simulators.mastercard.triggers import Triggers
@@ -63,7 +63,7 @@ from shanraq.simulators.mastercard.validate import (
     decimal,
     parse,
 )
-from shanraq.simulators.mastercard.verify import Verifier
+from shanraq.simulators.mastercard.verify import Verifier, password_of
 from shanraq.simulators.serve import Answer, HttpServer, Reply, Request
 
 log = structlog.get_logger(__name__)
@@ -413,6 +413,10 @@ class MastercardSimulator:
             return refusal_reply(Refusal("", "", "The server failed.", "SERVER_FAILED", 500))
 
     def _verify(self, request: Request, route: Route) -> None:
+        session_id = password_of(request, route.merchant_id)
+        if session_id.startswith(SESSION_PREFIX) and _is_for_browsers(request, route, session_id):
+            self.sessions.authenticate(session_id, route.merchant_id, self._moment())
+            return
         self._verifier.verify(request, route.merchant_id, reporting=route.resource in _REPORTS)
 
     def _carry_out(self, request: Request, route: Route) -> Reply:
@@ -615,6 +619,13 @@ def _named(request: Request) -> str:
         return ""
     name = body.get("apiOperation") if isinstance(body, dict) else None
     return name if isinstance(name, str) else ""
+
+
+def _is_for_browsers(request: Request, route: Route, session_id: str) -> bool:
+    """Tell whether a request is one that a payer's browser may send with a session for its password."""
+    if route.resource is Resource.SESSION:
+        return route.ids == (session_id,)
+    return route.resource is Resource.TRANSACTION and request.method == "PUT" and _named(request) in AUTHENTICATION
 
 
 def _place_of(error: Exception) -> dict[str, object]:
