@@ -126,6 +126,15 @@ def test_references_times_and_telephones_are_no_card_numbers(text: str) -> None:
     assert not holds_card_number(text)
 
 
+async def test_a_session_without_an_id_is_refused_before_anything_is_done(shop: Merchant) -> None:
+    await shop.put("o", paying())
+    body = {"apiOperation": "CAPTURE", "transaction": {"amount": "1.00", "currency": "KZT"}, "session": {}}
+    status, answer = await shop.put("o", body)
+
+    assert (status, answer["error"]["field"], answer["error"]["validationType"]) == (400, "session.id", "MISSING")
+    assert shop.simulator.orders()[0]["captured_minor"] == 0
+
+
 async def test_replies_read_the_same_for_every_charset(shop: Merchant) -> None:
     name = "Әйгерім Ünal 😀"
     body = at("sourceOfFunds.provided.card.nameOnCard", name)

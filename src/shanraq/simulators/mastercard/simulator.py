@@ -465,7 +465,7 @@ class MastercardSimulator:
     def _resolved(self, raw: Body, merchant_id: str) -> Body:
         """Return a body with the fields of its session and the card of its token; raises Refusal where there are none."""
         body = raw
-        if find(raw, "session.id") is not None:
+        if find(raw, "session") is not None:
             body = self.sessions.resolve(body, merchant_id, self._moment())
         if find(body, "sourceOfFunds.token") is not None:
             body = self.tokens.resolve(body, merchant_id)
@@ -496,7 +496,7 @@ class MastercardSimulator:
             answer, status = self.tokens.delete(route.ids[0], merchant_id), 200
         else:
             body = parse(request.body)
-            if find(body, "session.id") is not None:
+            if find(body, "session") is not None:
                 body = self.sessions.resolve(body, merchant_id, self._moment())
             match route.resource:
                 case Resource.TOKEN_SEARCH:
