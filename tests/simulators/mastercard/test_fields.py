@@ -88,7 +88,7 @@ async def test_a_form_that_is_wrong_is_refused_by_name(shop: Merchant, path: str
 
 
 @pytest.mark.parametrize(
-    "path", ["colour", "billing.street", "sourceOfFunds.provided.card.pan", "session.colour", "checkoutMode"]
+    "path", ["colour", "billing.street", "sourceOfFunds.provided.card.pan", "transaction.colour", "checkoutMode"]
 )
 async def test_a_field_that_is_not_known_is_refused_by_name(shop: Merchant, path: str) -> None:
     status, answer = await shop.put("o", at(path, "x"))
