@@ -6,6 +6,8 @@ from typing import Any
 
 import msgspec
 
+from shanraq.simulators.mastercard.fees import FeeRule
+
 
 class Transaction(msgspec.Struct, kw_only=True, omit_defaults=True, tag_field="entry", tag="transaction"):
     """One transaction as answered. `request` is the keyed hash of what was asked; `reply` the reply, amounts as texts.
@@ -39,6 +41,32 @@ class Cutoff(msgspec.Struct, frozen=True, tag_field="entry", tag="cutoff"):
 
     time: float
     merchant_id: str = ""
+    fees: tuple[FeeRule, ...] | None = None
+    """The table by which it was settled; None in a journal of before there was one: the default."""
+
+
+class DisputeStep(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="entry", tag="dispute"):
+    """A dispute went to a stage. Minor units; `money` is what that moves for the merchant, below zero where it takes.
+
+    `target_id` is the transaction in dispute, `order` the order's state after the step, `transaction` the CHARGEBACK that
+    takes the money.
+    """
+
+    dispute_id: str
+    number: int
+    merchant_id: str
+    order_id: str
+    target_id: str
+    time: float
+    stage: str
+    amount: int
+    money: int
+    currency: str
+    reason_code: str
+    reason: str
+    order: dict[str, Any]
+    respond_by: float = 0.0
+    transaction: Transaction | None = None
 
 
 class ClockAdvance(msgspec.Struct, frozen=True, tag_field="entry", tag="clock"):
@@ -60,7 +88,7 @@ class Parts(msgspec.Struct, frozen=True, tag_field="entry", tag="parts"):
     state: dict[str, Any]
 
 
-Entry = Transaction | Cutoff | ClockAdvance | Reset | Parts
+Entry = Transaction | Cutoff | DisputeStep | ClockAdvance | Reset | Parts
 
 
 class Order(msgspec.Struct, kw_only=True):

@@ -16,10 +16,14 @@ import structlog
 
 from shanraq.simulators.mastercard import payer
 from shanraq.simulators.mastercard.control import PREFIX, control
+from shanraq.simulators.mastercard.control_settle import control_settlement
 from shanraq.simulators.mastercard.credentials import MastercardCredentials
 from shanraq.simulators.mastercard.developers import PATH as DEVELOPERS_PATH
 from shanraq.simulators.mastercard.developers import Developers
+from shanraq.simulators.mastercard.disputes import Disputes, disputes_csv
 from shanraq.simulators.mastercard.faults import Fault, FaultKind, Faults
+from shanraq.simulators.mastercard.fees import DEFAULT as DEFAULT_FEES
+from shanraq.simulators.mastercard.fees import FeeRule
 from shanraq.simulators.mastercard.fields import Body, find, find_text, masked_body
 from shanraq.simulators.mastercard.gateway import Gateway, Judged
 from shanraq.simulators.mastercard.history import history_csv, read_query
@@ -31,6 +35,7 @@ from shanraq.simulators.mastercard.render import moment as render_moment
 from shanraq.simulators.mastercard.risk import DECISIONS, Rule, Seen, assess, check
 from shanraq.simulators.mastercard.route import Resource, Route, find_route
 from shanraq.simulators.mastercard.sessions import Sessions
+from shanraq.simulators.mastercard.settle import statement_csv
 from shanraq.simulators.mastercard.store import Journal, Store
 from shanraq.simulators.mastercard.tokens import Tokens
 from shanraq.simulators.mastercard.validate import currency_of, parse
@@ -87,6 +92,8 @@ class MastercardSimulator:
         self.gateway.new_key = lambda: self._word(32)
         self.risk_rules: list[Rule] = []
         self.sessions = Sessions(self._word)
+        self.fees: tuple[FeeRule, ...] = DEFAULT_FEES
+        self.disputes = Disputes(self.store, self._keep, self.now)
         self.tokens = Tokens(lambda count: "".join(str(self._random.randrange(10)) for _ in range(count)))
         self.notifier = Notifier(
             self.now, lambda: self._word(32), lambda _: credentials.notification_secret, secret_over_loopback=True
@@ -171,6 +178,8 @@ class MastercardSimulator:
                 part.restore(state)
         rules = self.store.parts.get("risk", {}).get("rules", [])
         self.risk_rules = msgspec.convert(rules, list[Rule])
+        if "fees" in self.store.parts:
+            self.fees = msgspec.convert(self.store.parts["fees"]["rules"], tuple[FeeRule, ...])
 
     # Control.
 
@@ -212,8 +221,13 @@ class MastercardSimulator:
     def cut_off(self, merchant_id: str = "") -> int:
         """Send the batch: what is settled can no longer be voided. Return how many transactions were settled."""
         count = sum(not one.voided and merchant_id in ("", one.merchant_id) for one in self.store.unsettled)
-        self._keep(Cutoff(self.now(), merchant_id))
+        self._keep(Cutoff(self.now(), merchant_id, self.fees))
         return count
+
+    def set_fees(self, rules: Iterable[FeeRule]) -> None:
+        """Set the table of fees for the batches to come; those that were closed keep theirs."""
+        self.fees = tuple(rules)
+        self._keep_part("fees", {"rules": msgspec.to_builtins(self.fees)})
 
     def journal(self) -> list[dict[str, Any]]:
         """Return every transaction of every merchant, oldest first, amounts in minor units."""
@@ -250,6 +264,7 @@ class MastercardSimulator:
                 "captured_minor": order.captured,
                 "refunded_minor": order.refunded,
                 "disbursed_minor": order.disbursed,
+                "charged_back_minor": order.chargeback,
                 "review": order.review,
             }
             for order in self.store.orders.values()
@@ -289,7 +304,7 @@ class MastercardSimulator:
                 ]
                 return {"sent": sent, "waiting": self.notifier.waiting}
             case _:
-                raise LookupError(f"{method} {path}")
+                return control_settlement(self, method, path, request)
         return {"ok": True}
 
     # Answering.
@@ -370,6 +385,12 @@ class MastercardSimulator:
                 query = read_query(route.query)
                 replies = (told(one.reply) for one in self.store.of_merchant(merchant_id))
                 return Reply(200, history_csv(query, replies), "text/csv;charset=utf-8")
+            case _, Resource.SETTLEMENT:
+                content = statement_csv(read_query(route.query), self.store.batches, merchant_id)
+                return Reply(200, content, "text/csv;charset=utf-8")
+            case _, Resource.DISPUTES:
+                content = disputes_csv(read_query(route.query), self.store.disputes.values(), merchant_id)
+                return Reply(200, content, "text/csv;charset=utf-8")
             case _, Resource.BATCH:
                 return self._close_batch(request, route)
             case _, Resource.PAYMENT_OPTIONS:
