@@ -110,11 +110,15 @@ def test_settings_come_from_the_environment() -> None:
             "SHANRAQ_MASTERCARD_LIVE_MORE_URLS": "https://na-gateway.example, https://ap-gateway.example",
             "SHANRAQ_MASTERCARD_LIVE_MERCHANT_ID": "SHANRAQ1",
             "SHANRAQ_MASTERCARD_LIVE_POLICY": "least_connections",
+            "SHANRAQ_MASTERCARD_LIVE_SETTLEMENT": "statement",
         },
     )
 
     assert settings.mastercard_live.more_urls == ("https://na-gateway.example", "https://ap-gateway.example")
     assert (settings.mastercard_live.policy, settings.mastercard_live.version) == ("least_connections", 100)
+    assert (settings.mastercard_live.settlement, settings.mastercard_sandbox.settlement) == ("statement", "history")
+    with pytest.raises(InvalidSettingError, match="settlement"):
+        load(None, {"SHANRAQ_MASTERCARD_LIVE_SETTLEMENT": "paper"})
     assert settings.card_gateway == "mastercard"
 
 

@@ -55,6 +55,15 @@ def test_the_surest_key_wins() -> None:
     assert meant(told(), *both) is None
 
 
+def test_a_credit_that_is_named_is_meant_by_a_refund_too() -> None:
+    credit = side("a", LineKind.CREDIT)
+
+    assert meant(told(LineKind.REFUND, operation_id="a"), credit) == "a"
+    assert meant(told(LineKind.REFUND, gateway_id="gw-a"), credit) == "a"
+    assert meant(told(LineKind.REFUND, reference="pay_1"), credit) is None, "by payment alone the kind must be right"
+    assert meant(told(LineKind.CAPTURE, operation_id="a"), credit) is None
+
+
 def test_parts_of_one_amount_are_settled_one_after_the_other() -> None:
     both = side("a"), side("b")
 

@@ -67,6 +67,7 @@ class MastercardSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
 
     The merchant is known by `password_file` (the API password) or by `certificate_file` and `key_file` (PEM). Files hold the
     secrets; `ca_file` is an authority to trust instead of the system's. Times are in seconds.
+    `settlement` is where settlement is read: the gateway's transaction history, or the acquirer's statement with its fees.
     """
 
     url: str = ""
@@ -84,6 +85,7 @@ class MastercardSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
     timeout_seconds: float = 20.0
     settle_seconds: float = 60.0
     undecided_seconds: float = 300.0
+    settlement: Literal["history", "statement"] = "history"
 
 
 class CardHostSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -52,6 +52,7 @@ def mastercard(name: str, settings: MastercardSettings, *, live: bool) -> Master
         timeout_seconds=settings.timeout_seconds,
         settle_seconds=settings.settle_seconds,
         undecided_seconds=settings.undecided_seconds,
+        statement=settings.settlement == "statement",
     )
     client = HttpClient(
         tls=_tls(name, settings), idle_seconds=_IDLE_SECONDS, response_limit_bytes=_RESPONSE_LIMIT_BYTES

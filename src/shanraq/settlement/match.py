@@ -13,6 +13,8 @@ from shanraq.settlement.port import LineKind
 OF_AN_OPERATION: Final = frozenset((LineKind.CAPTURE, LineKind.REFUND, LineKind.CREDIT))
 """The kinds of lines that settle an operation of ours; the others are about a payment, or about none."""
 
+_ALIKE: Final = frozenset((LineKind.REFUND, LineKind.CREDIT))
+
 POSTED: Final = frozenset((LineState.MATCHED, LineState.FEE_DIFFERS))
 """The states of lines whose money is posted without anybody's decision: fees are what was kept, whatever was agreed."""
 
@@ -57,7 +59,8 @@ class Candidates:
 
         By payment alone the operation of the line's kind is taken that no other line settles: one with the same amount before
         others, and none where several are left. A reconciliation id counts for a line that names no payment. None where no key
-        leads to an operation of this payment system.
+        leads to an operation of this payment system. Not every acquirer tells credits from refunds: one that is named by an id
+        is meant, whichever of the two the line says.
         """
         if line.kind in OF_AN_OPERATION:
             side = self._settled_by(line)
@@ -79,9 +82,9 @@ class Candidates:
 
     def _settled_by(self, line: StoredLine) -> OperationSide | None:
         named = self._by_id.get(line.told_operation_id)
-        if named is not None and named.kind is line.kind:
+        if named is not None and _like(named, line.kind):
             return named
-        by_gateway = self._of_kind(self._by_gateway.get(line.gateway_id, ()), line.kind)
+        by_gateway = [side for side in self._by_gateway.get(line.gateway_id, ()) if _like(side, line.kind)]
         if len(by_gateway) == 1:
             return by_gateway[0]
         of_payment = self._of_kind(self._by_payment.get(line.reference, ()), line.kind)
@@ -104,6 +107,10 @@ class Candidates:
     @staticmethod
     def _of_kind(sides: Sequence[OperationSide], kind: LineKind) -> list[OperationSide]:
         return [side for side in sides if side.kind is kind]
+
+
+def _like(side: OperationSide, kind: LineKind) -> bool:
+    return side.kind is kind or {side.kind, kind} <= _ALIKE
 
 
 @dataclass(frozen=True, slots=True)

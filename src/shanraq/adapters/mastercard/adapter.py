@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Final
 
 from shanraq.adapters.endpoints import Endpoints
-from shanraq.adapters.mastercard import history, notices, replies, threeds
+from shanraq.adapters.mastercard import history, notices, replies, statement, threeds
 from shanraq.adapters.mastercard.codes import NO_REVIEW_CALL, UNREACHABLE
 from shanraq.adapters.mastercard.gateway import Gateway, MastercardConfiguration
 from shanraq.adapters.mastercard.replies import Expected, Undecided
@@ -209,12 +209,14 @@ class MastercardAdapter:
         return notices.read_notice(self._configuration.merchant_id, secret, headers, body)
 
     async def settlement(self, day: date) -> SettlementReport | None:
-        """Return what was settled on a day, from the transaction history. Raises SettlementUnreadableError."""
-        return await history.settlement(self._gateway, self._configuration.merchant_id, day, self._clock())
+        """Return what was settled on a day, from the history or the acquirer's statement. Raises SettlementUnreadableError."""
+        read = statement.settlement if self._configuration.statement else history.settlement
+        return await read(self._gateway, self._configuration.merchant_id, day, self._clock())
 
     async def disputes(self, since: date, until: date) -> tuple[DisputeNotice, ...]:
-        """Return the chargebacks of these days, from the transaction history. Raises SettlementUnreadableError."""
-        return await history.disputes(self._gateway, self._configuration.merchant_id, since, until)
+        """Return the disputes of these days, from the history or the acquirer's. Raises SettlementUnreadableError."""
+        read = statement.disputes if self._configuration.statement else history.disputes
+        return await read(self._gateway, self._configuration.merchant_id, since, until)
 
     async def close_batch(self, acquirer_id: str, card_type: str, currency: str) -> history.Closed:
         """Close the open batch of an acquirer (CLOSE_BATCH), which settles what it holds."""

@@ -33,7 +33,8 @@ class MastercardConfiguration:
     `password` is the API password; None where the merchant is known by the client certificate of the connection.
     `reporting_password` is that of the Reporting API (settlement). `notification_secret` is what the gateway shows in
     X-Notification-Secret. `settle_seconds` is how long a request may still be on its way after our own deadline,
-    `undecided_seconds` how long the gateway may say itself that it does not know before the operation is taken back.
+    `undecided_seconds` how long the gateway may say itself that it does not know before the operation is taken back. With
+    `statement` settlement is read from the acquirer's statement, with fees, instead of the transaction history.
     """
 
     merchant_id: str
@@ -45,6 +46,7 @@ class MastercardConfiguration:
     timeout_seconds: float = 20.0
     settle_seconds: float = 60.0
     undecided_seconds: float = 300.0
+    statement: bool = False
 
     def __post_init__(self) -> None:
         assert _MERCHANT_ID.fullmatch(self.merchant_id) and 1 <= self.version <= 999

@@ -1,8 +1,8 @@
 """Settlement over the gateway: closing a batch, and the transaction history (CSV) read as a settlement report.
 
 The history tells what was captured, refunded, voided and charged back, with the settlement date that the acquirer gave it. It
-knows no fees: those are in the acquirer's own statement. It is read strictly: whatever is not as it was asked for makes the
-whole report unreadable.
+knows no fees: those are in the acquirer's own statement (`statement`). It is read strictly: whatever is not as it was asked for
+makes the whole report unreadable.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import csv
 import io
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Final
@@ -128,10 +128,10 @@ async def close_batch(gateway: Gateway, acquirer_id: str, card_type: str, curren
 
 async def settlement(gateway: Gateway, merchant_id: str, day: date, now: datetime) -> SettlementReport | None:
     """Return what was settled on a day: None where nothing is and the day is not over. Raises SettlementUnreadableError."""
-    start, end = _midnight(day) - _BACK, _midnight(day) + timedelta(days=1) + 2 * _ZONES
+    start, end = midnight(day) - _BACK, midnight(day) + timedelta(days=1) + 2 * _ZONES
     rows = await _history(gateway, merchant_id, start, end)
     lines = lines_of(rows, day)
-    over = _midnight(day) + timedelta(days=1) + _ZONES <= now
+    over = midnight(day) + timedelta(days=1) + _ZONES <= now
     if not lines and not over:
         return None
     return SettlementReport(f"history {day.isoformat()}", day, lines, complete=over)
@@ -139,30 +139,37 @@ async def settlement(gateway: Gateway, merchant_id: str, day: date, now: datetim
 
 async def disputes(gateway: Gateway, merchant_id: str, since: date, until: date) -> tuple[DisputeNotice, ...]:
     """Return the chargebacks recorded on these days, both included. Raises SettlementUnreadableError."""
-    rows = await _history(gateway, merchant_id, _midnight(since), _midnight(until) + timedelta(days=1))
+    rows = await _history(gateway, merchant_id, midnight(since), midnight(until) + timedelta(days=1))
     return tuple(_dispute(row) for row in rows if row.type == "CHARGEBACK" and row.result == "SUCCESS")
 
 
 def rows_of(content: bytes) -> tuple[Row, ...]:
     """Read a history whole, one row a transaction: the newest of its events. Raises SettlementUnreadableError."""
+    rows: dict[tuple[str, str], Row] = {}
+    for number, values in values_of(content, COLUMNS, "history"):
+        row = _row(number, values)
+        rows[row.key] = row
+    return tuple(rows.values())
+
+
+def values_of(content: bytes, columns: Sequence[str], what: str) -> Iterator[tuple[int, list[str]]]:
+    """Yield the lines of a report with their numbers, each with a value for every column. Raises SettlementUnreadableError."""
     try:
         text = content.decode()
     except UnicodeDecodeError:
-        raise SettlementUnreadableError("the history is not text") from None
+        raise SettlementUnreadableError(f"the {what} is not text") from None
     lines = csv.reader(io.StringIO(text, newline=""), strict=True)
-    rows: dict[tuple[str, str], Row] = {}
     try:
         header = next(lines, None)
-        if header is None or tuple(header) != COLUMNS:
-            raise SettlementUnreadableError("the history has other columns than were asked for")
+        if header is None or header != list(columns):
+            raise SettlementUnreadableError(f"the {what} has other columns than were asked for")
         for number, values in enumerate(lines, start=2):
-            if not values:
-                continue
-            row = _row(number, values)
-            rows[row.key] = row
+            if values and len(values) != len(columns):
+                raise SettlementUnreadableError(f"line {number} of the {what} has {len(values)} columns")
+            if values:
+                yield number, values
     except csv.Error as error:
-        raise SettlementUnreadableError(f"the history is not CSV: {error}") from None
-    return tuple(rows.values())
+        raise SettlementUnreadableError(f"the {what} is not CSV: {error}") from None
 
 
 def lines_of(rows: Iterable[Row], day: date) -> tuple[SettlementLine, ...]:
@@ -237,32 +244,37 @@ def _dispute(row: Row) -> DisputeNotice:
 
 
 async def _history(gateway: Gateway, merchant_id: str, start: datetime, end: datetime) -> tuple[Row, ...]:
+    return rows_of(await report_of(gateway, merchant_id, "transaction", COLUMNS, start, end, "history"))
+
+
+async def report_of(
+    gateway: Gateway, merchant_id: str, name: str, columns: Sequence[str], start: datetime, end: datetime, what: str
+) -> bytes:
+    """Return a report of the Reporting API with these columns, recorded in the window. Raises SettlementUnreadableError."""
     query = urlencode(
         {
             "timeOfRecord.start": start.strftime(_TIME),
             "timeOfRecord.end": end.strftime(_TIME),
-            "columns": ",".join(COLUMNS),
-            "columnHeaders": ",".join(COLUMNS),
+            "columns": ",".join(columns),
+            "columnHeaders": ",".join(columns),
         },
         safe=",:",
     )
     try:
-        answer = await gateway.report(f"/history/version/1/merchant/{merchant_id}/transaction?{query}")
+        answer = await gateway.report(f"/history/version/1/merchant/{merchant_id}/{name}?{query}")
     except HttpError as error:
-        raise SettlementUnreadableError(f"the history was not received: {error.error_code}") from None
+        raise SettlementUnreadableError(f"the {what} was not received: {error.error_code}") from None
     if answer.status != 200:
-        raise SettlementUnreadableError(f"the history was refused with HTTP {answer.status}")
-    return rows_of(answer.content)
+        raise SettlementUnreadableError(f"the {what} was refused with HTTP {answer.status}")
+    return answer.content
 
 
 def _row(number: int, values: list[str]) -> Row:
-    if len(values) != len(COLUMNS):
-        raise SettlementUnreadableError(f"line {number} of the history has {len(values)} columns")
     recorded, result, order_id, transaction_id, kind, amount, currency, target, receipt, batch, settled = values
     if not order_id or not transaction_id or not kind:
         raise SettlementUnreadableError(f"line {number} of the history names no transaction")
     return Row(
-        _time(number, recorded),
+        time_of(recorded, f"line {number} of the history"),
         result,
         order_id,
         transaction_id,
@@ -287,13 +299,14 @@ def _amount(number: int, amount: str, currency: str) -> Money | None:
     return money
 
 
-def _time(number: int, text: str) -> datetime:
+def time_of(text: str, place: str) -> datetime:
+    """Return a time of a report in UTC. Raises SettlementUnreadableError, which names the place."""
     try:
         read = datetime.fromisoformat(text)
     except ValueError:
-        raise SettlementUnreadableError(f"line {number} of the history: the time cannot be read") from None
+        raise SettlementUnreadableError(f"{place}: the time cannot be read") from None
     if read.tzinfo is None:
-        raise SettlementUnreadableError(f"line {number} of the history: the time has no zone")
+        raise SettlementUnreadableError(f"{place}: the time has no zone")
     return read.astimezone(UTC)
 
 
@@ -306,5 +319,6 @@ def _date(number: int, text: str) -> date | None:
         raise SettlementUnreadableError(f"line {number} of the history: the settlement date cannot be read") from None
 
 
-def _midnight(day: date) -> datetime:
+def midnight(day: date) -> datetime:
+    """Return when a day begins in UTC."""
     return datetime.combine(day, time(), UTC)

@@ -251,6 +251,7 @@ class VisaAdapter:
             offset += found
             if found < reports.PAGE:
                 break
+        lines += reports.read_dispute_lines(await self._report(reports.disputes_path(self._merchant_id, day, day)))
         over = day < datetime.now(UTC).date()
         return reports.report_of(day, lines, complete=over) if lines or over else None
 

@@ -36,6 +36,14 @@ _STAGES: Final = {
     "Arbitration": DisputeStage.ARBITRATION,
     "Chargeback Reversal": DisputeStage.WON,
 }
+# What a step moves, by its nature and its sign. An end that a dispute is not won with leaves the money where it was.
+_MOVES: Final = {
+    ("Chargeback", "-"): LineKind.CHARGEBACK,
+    ("Pre-Arbitration", "-"): LineKind.CHARGEBACK,
+    ("Arbitration", "-"): LineKind.CHARGEBACK,
+    ("Representment", "+"): LineKind.REPRESENTMENT,
+    ("Chargeback Reversal", "+"): LineKind.REPRESENTMENT,
+}
 _ENDED: Final = {"WON": DisputeStage.WON, "LOST": DisputeStage.LOST, "ACCEPTED": DisputeStage.LOST}
 
 
@@ -82,7 +90,9 @@ class _Chargeback(msgspec.Struct, frozen=True, rename="camel"):
     time: datetime
     tracking_number: str
     action: str = ""
+    sign: str = ""
     merchant_reference_number: str = ""
+    transaction_reference_number: str = ""
     reason_code: str = ""
     action_description: str = ""
     response_due_time: datetime | None = None
@@ -170,6 +180,36 @@ def _line(settlement: _Settlement, requests: dict[str, _Request], fundings: dict
     )
 
 
+def read_dispute_lines(content: bytes) -> list[SettlementLine]:
+    """Read what disputes took and gave back, without fees: the gateway tells none. Raises SettlementUnreadableError."""
+    lines = []
+    for row in _read_chargebacks(content):
+        if row.sign not in ("+", "-"):
+            raise SettlementUnreadableError(f"chargeback-details: {row.tracking_number[:60]} has no sign")
+        kind = _MOVES.get((row.nature_of_dispute, row.sign))
+        if kind is None or row.action in ("LOST", "ACCEPTED"):
+            continue
+        notice = _dispute(row)
+        nothing = Money(0, notice.amount.currency)
+        lines.append(
+            SettlementLine(
+                line_id=f"{notice.dispute_id}/{row.nature_of_dispute}/{notice.opened_at:%Y%m%dT%H%M%S.%f}",
+                kind=kind,
+                batch_id="",
+                settled_on=notice.opened_at.date(),
+                reference=notice.reference,
+                gateway_id=notice.gateway_id,
+                amount=notice.amount,
+                interchange=nothing,
+                scheme_fee=nothing,
+                processing_fee=nothing,
+                net_minor=-notice.amount.minor if kind is LineKind.CHARGEBACK else notice.amount.minor,
+                reconciliation_id=row.transaction_reference_number,
+            )
+        )
+    return lines
+
+
 def report_of(day: date, lines: Sequence[SettlementLine], *, complete: bool) -> SettlementReport:
     """Return the report of a day; raises SettlementUnreadableError where a line is told twice."""
     if len({line.line_id for line in lines}) < len(lines):
@@ -179,11 +219,14 @@ def report_of(day: date, lines: Sequence[SettlementLine], *, complete: bool) -> 
 
 def read_disputes(content: bytes) -> tuple[DisputeNotice, ...]:
     """Read disputes; raises SettlementUnreadableError."""
+    return tuple(_dispute(row) for row in _read_chargebacks(content))
+
+
+def _read_chargebacks(content: bytes) -> tuple[_Chargeback, ...]:
     try:
-        rows = _decode_chargebacks(content).chargeback_details
+        return _decode_chargebacks(content).chargeback_details
     except _UNREADABLE:
         raise SettlementUnreadableError("chargeback-details cannot be read") from None
-    return tuple(_dispute(row) for row in rows)
 
 
 def _dispute(row: _Chargeback) -> DisputeNotice:

@@ -6,6 +6,8 @@ from typing import Any
 
 import msgspec
 
+from shanraq.simulators.mastercard.fees import FeeRule
+
 
 class Answered(msgspec.Struct, frozen=True):
     """The first answer to a request: the same request is answered so again, whatever became of the transaction since."""
@@ -49,6 +51,32 @@ class Cutoff(msgspec.Struct, frozen=True, tag_field="entry", tag="cutoff"):
 
     time: float
     merchant_id: str = ""
+    fees: tuple[FeeRule, ...] | None = None
+    """The table by which it was settled; None in a journal of before there was one: the default."""
+
+
+class DisputeStep(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="entry", tag="dispute"):
+    """A dispute went to a stage. Minor units; `money` is what that moves for the merchant, below zero where it takes.
+
+    `target_id` is the transaction in dispute, `order` the order's state after the step, `transaction` the CHARGEBACK that
+    takes the money.
+    """
+
+    dispute_id: str
+    number: int
+    merchant_id: str
+    order_id: str
+    target_id: str
+    time: float
+    stage: str
+    amount: int
+    money: int
+    currency: str
+    reason_code: str
+    reason: str
+    order: dict[str, Any]
+    respond_by: float = 0.0
+    transaction: Transaction | None = None
 
 
 class ClockAdvance(msgspec.Struct, frozen=True, tag_field="entry", tag="clock"):
@@ -71,7 +99,7 @@ class Part(msgspec.Struct, frozen=True, tag_field="entry", tag="part"):
     state: dict[str, Any] | None
 
 
-Entry = Transaction | Cutoff | ClockAdvance | Reset | Part
+Entry = Transaction | Cutoff | DisputeStep | ClockAdvance | Reset | Part
 
 
 class Order(msgspec.Struct, kw_only=True):

@@ -18,10 +18,14 @@ import structlog
 from shanraq.simulators.mastercard import payer
 from shanraq.simulators.mastercard.authentication import Authentications
 from shanraq.simulators.mastercard.control import PREFIX, control
+from shanraq.simulators.mastercard.control_settle import control_settlement
 from shanraq.simulators.mastercard.credentials import MastercardCredentials
 from shanraq.simulators.mastercard.developers import PATH as DEVELOPERS_PATH
 from shanraq.simulators.mastercard.developers import Developers
+from shanraq.simulators.mastercard.disputes import Disputes, disputes_csv
 from shanraq.simulators.mastercard.faults import Fault, FaultKind, Faults
+from shanraq.simulators.mastercard.fees import DEFAULT as DEFAULT_FEES
+from shanraq.simulators.mastercard.fees import FeeRule
 from shanraq.simulators.mastercard.fields import (
     NUMBER,
     Body,
@@ -51,6 +55,7 @@ from shanraq.simulators.mastercard.risk import (
 )
 from shanraq.simulators.mastercard.route import Resource, Route, find_route
 from shanraq.simulators.mastercard.sessions import SESSION_PREFIX, Sessions
+from shanraq.simulators.mastercard.settle import statement_csv
 from shanraq.simulators.mastercard.store import Journal, Store
 from shanraq.simulators.mastercard.tokens import Tokens
 from shanraq.simulators.mastercard.triggers import Triggers
@@ -125,6 +130,8 @@ class MastercardSimulator:
         self.authentications = Authentications(self.gateway, lambda: self._base_url, lambda: self._word(32), self._tell)
         self.gateway.authenticate = self.authentications.operate
         self.filters = Filters()
+        self.fees: tuple[FeeRule, ...] = DEFAULT_FEES
+        self.disputes = Disputes(self.store, self._keep, self.now)
         self.sessions = Sessions(self._word, lambda key, state: self._keep(Part("session", key, state)))
         self.tokens = Tokens(
             lambda count: "".join(str(self._random.randrange(10)) for _ in range(count)),
@@ -215,6 +222,8 @@ class MastercardSimulator:
             self.filters = Filters(msgspec.convert(state["rules"], list[Rule]), dict(state["countries"]))
         for state in self._parts("notification_urls"):
             self.notifier.urls |= state
+        for state in self._parts("fees"):
+            self.fees = msgspec.convert(state["rules"], tuple[FeeRule, ...])
 
     def _parts(self, name: str) -> list[dict[str, Any]]:
         return list(self.store.parts.get(name, {}).values())
@@ -251,6 +260,7 @@ class MastercardSimulator:
         self.gateway.scripted.clear()
         self.gateway.triggers = Triggers()
         self.filters = Filters()
+        self.fees = DEFAULT_FEES
         self.sessions.forget()
         self.tokens.forget()
         self.notifier.forget()
@@ -264,8 +274,13 @@ class MastercardSimulator:
     def cut_off(self, merchant_id: str = "") -> int:
         """Send the batch: what is settled can no longer be voided. Return how many transactions were settled."""
         count = sum(not one.voided and merchant_id in ("", one.merchant_id) for one in self.store.unsettled)
-        self._keep(Cutoff(self.now(), merchant_id))
+        self._keep(Cutoff(self.now(), merchant_id, self.fees))
         return count
+
+    def set_fees(self, rules: Iterable[FeeRule]) -> None:
+        """Set the table of fees for the batches to come; those that were closed keep theirs."""
+        self.fees = tuple(rules)
+        self._keep(Part("fees", "", {"rules": msgspec.to_builtins(self.fees)}))
 
     def journal(self) -> list[dict[str, Any]]:
         """Return every transaction of every merchant, oldest first, amounts in minor units."""
@@ -302,6 +317,7 @@ class MastercardSimulator:
                 "captured_minor": order.captured,
                 "refunded_minor": order.refunded,
                 "disbursed_minor": order.disbursed,
+                "charged_back_minor": order.chargeback,
                 "review": order.review,
             }
             for order in self.store.orders.values()
@@ -351,7 +367,7 @@ class MastercardSimulator:
                 ]
                 return {"sent": sent, "waiting": self.notifier.waiting}
             case _:
-                raise LookupError(f"{method} {path}")
+                return control_settlement(self, method, path, request)
         return {"ok": True}
 
     # Answering.
@@ -439,6 +455,12 @@ class MastercardSimulator:
                 indexed = self.now() - self._index_lag_seconds
                 replies = (told(one.reply) for one in self.store.of_merchant(merchant_id) if one.time <= indexed)
                 return Reply(200, history_csv(query, replies), "text/csv;charset=utf-8")
+            case _, Resource.SETTLEMENT:
+                content = statement_csv(read_query(route.query), self.store.batches, merchant_id)
+                return Reply(200, content, "text/csv;charset=utf-8")
+            case _, Resource.DISPUTES:
+                content = disputes_csv(read_query(route.query), self.store.disputes.values(), merchant_id)
+                return Reply(200, content, "text/csv;charset=utf-8")
             case _, Resource.BATCH:
                 return self._close_batch(request, route)
             case _, Resource.PAYMENT_OPTIONS:

@@ -9,7 +9,17 @@ from typing import Any, Final
 
 import msgspec
 
-from shanraq.simulators.mastercard.model import ClockAdvance, Cutoff, Entry, Order, Part, Reset, Transaction
+from shanraq.simulators.mastercard.model import (
+    ClockAdvance,
+    Cutoff,
+    DisputeStep,
+    Entry,
+    Order,
+    Part,
+    Reset,
+    Transaction,
+)
+from shanraq.simulators.mastercard.settle import Batch
 
 _decoder: Final = msgspec.json.Decoder(Entry)
 _encode: Final = msgspec.json.Encoder().encode
@@ -31,6 +41,9 @@ class Store:
         self.unsettled: list[Transaction] = []
         self.sequence = 0
         self.batch = 1
+        self.batches: list[Batch] = []
+        self.disputes: dict[str, list[DisputeStep]] = {}
+        self.unsettled_steps: list[DisputeStep] = []
 
     @property
     def is_new(self) -> bool:
@@ -45,6 +58,8 @@ class Store:
                 self._keep(entry)
             case Cutoff():
                 self._cut_off(entry)
+            case DisputeStep():
+                self._dispute(entry)
             case ClockAdvance():
                 self.clock_offset_seconds += entry.seconds
             case Part():
@@ -74,17 +89,34 @@ class Store:
         self.all.append(entry)
         if entry.approved and entry.type.startswith("VOID_") and entry.target_id in of_order:
             of_order[entry.target_id].voided = True
-        elif entry.approved and entry.type in {"PAYMENT", "CAPTURE", "REFUND"}:
+        elif entry.approved and entry.type in {"PAYMENT", "CAPTURE", "REFUND"} and not entry.settled:
             self.unsettled.append(entry)
+
+    def _dispute(self, entry: DisputeStep) -> None:
+        if entry.transaction is not None:
+            self._keep(entry.transaction)
+        self.orders[entry.merchant_id, entry.order_id] = msgspec.convert(entry.order, Order)
+        self.disputes.setdefault(entry.dispute_id, []).append(entry)
+        if entry.money:
+            self.unsettled_steps.append(entry)
 
     def _cut_off(self, entry: Cutoff) -> None:
         later: list[Transaction] = []
+        batch = Batch(self.batch, entry.time, entry.fees)
         for transaction in self.unsettled:
             if entry.merchant_id in ("", transaction.merchant_id):
                 transaction.settled = not transaction.voided
+                if transaction.settled:
+                    batch.transactions.append(transaction)
             else:
                 later.append(transaction)
         self.unsettled = later
+        waiting: list[DisputeStep] = []
+        for step in self.unsettled_steps:
+            (batch.steps if entry.merchant_id in ("", step.merchant_id) else waiting).append(step)
+        self.unsettled_steps = waiting
+        if batch.transactions or batch.steps:
+            self.batches.append(batch)
         self.batch += 1
 
     def of_order(self, merchant_id: str, order_id: str) -> dict[str, Transaction]:
