@@ -72,6 +72,8 @@ def simulated_mastercard(settings: MastercardSettings, simulator: MastercardSimu
         timeout_seconds=settings.timeout_seconds,
         settle_seconds=settings.settle_seconds,
         undecided_seconds=settings.undecided_seconds,
+        # The simulator is the acquirer too.
+        statement=True,
     )
     client = HttpClient(idle_seconds=_IDLE_SECONDS, response_limit_bytes=_RESPONSE_LIMIT_BYTES)
     return MastercardAdapter(configuration, Endpoints(client, (simulator.base_url,), policy=Policy(settings.policy)))
