@@ -29,6 +29,7 @@ from shanraq.accounts.model import (
     StatementLine,
     SystemAccount,
     check_account,
+    system_account_id,
 )
 from shanraq.accounts.open import open_account, system_account
 from shanraq.accounts.suspend import resume_account, suspend_account
@@ -63,5 +64,6 @@ __all__ = [
     "resume_account",
     "suspend_account",
     "system_account",
+    "system_account_id",
     "update_account",
 ]

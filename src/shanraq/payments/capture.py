@@ -42,6 +42,7 @@ async def capture(
         if amount > left:
             raise AmountNotCapturableError(f"{left} is left", field="amount")
         complete = final or amount == left
+        captures = await store.succeeded_captures(tx, payment_id) if payment.amount_captured else 0
         operation = new_operation(
             tx,
             stored,
@@ -52,7 +53,7 @@ async def capture(
             target_id=stored.gateway_id,
             final=complete,
         )
-        await store.insert_operation(tx, operation)
+        store.insert_operation(tx, operation)
         return Prepared(
             operation,
             Capture(
@@ -61,7 +62,7 @@ async def capture(
                 authorization_id=stored.gateway_id,
                 amount=amount,
                 final=complete,
-                sequence=await store.succeeded_captures(tx, payment_id) + 1,
+                sequence=captures + 1,
             ),
         )
 

@@ -47,7 +47,7 @@ async def increment(
             request=request,
             target_id=stored.gateway_id,
         )
-        await store.insert_operation(tx, operation)
+        store.insert_operation(tx, operation)
         return Prepared(
             operation,
             Increment(
