@@ -38,6 +38,7 @@ from shanraq.simulators.mastercard.sessions import Sessions
 from shanraq.simulators.mastercard.settle import statement_csv
 from shanraq.simulators.mastercard.store import Journal, Store
 from shanraq.simulators.mastercard.tokens import Tokens
+from shanraq.simulators.mastercard.upload import Uploads
 from shanraq.simulators.mastercard.validate import currency_of, parse
 from shanraq.simulators.mastercard.verify import Verifier
 from shanraq.simulators.serve import Answer, HttpServer, Reply, Request
@@ -94,6 +95,7 @@ class MastercardSimulator:
         self.sessions = Sessions(self._word)
         self.fees: tuple[FeeRule, ...] = DEFAULT_FEES
         self.disputes = Disputes(self.store, self._keep, self.now)
+        self.uploads = Uploads(self._operate_line, self._keep_part, self.gateway.fingerprint, self.now)
         self.tokens = Tokens(lambda count: "".join(str(self._random.randrange(10)) for _ in range(count)))
         self.notifier = Notifier(
             self.now, lambda: self._word(32), lambda _: credentials.notification_secret, secret_over_loopback=True
@@ -138,6 +140,7 @@ class MastercardSimulator:
         """Close the connections, the address and the journal."""
         await self._server.stop()
         await self.notifier.stop()
+        await self.uploads.stop()
         if self._journal is not None:
             self._journal.close()
             self._journal = None
@@ -176,6 +179,7 @@ class MastercardSimulator:
             state = self.store.parts.get(name)
             if state:
                 part.restore(state)
+        self.uploads.restore(self.store.parts)
         rules = self.store.parts.get("risk", {}).get("rules", [])
         self.risk_rules = msgspec.convert(rules, list[Rule])
         if "fees" in self.store.parts:
@@ -211,6 +215,7 @@ class MastercardSimulator:
         """Forget all orders, scripted answers and faults."""
         self._keep(Reset(self.now()))
         self.gateway.scripted.clear()
+        self.uploads.forget()
         self.clear_faults()
 
     def advance_clock(self, seconds: float) -> None:
@@ -393,6 +398,15 @@ class MastercardSimulator:
                 return Reply(200, content, "text/csv;charset=utf-8")
             case _, Resource.BATCH:
                 return self._close_batch(request, route)
+            case "PUT", Resource.UPLOAD:
+                kind = request.headers.get("content-type", "")
+                return self.uploads.take(merchant_id, route.version, route.ids[0], kind, request.body)
+            case _, Resource.UPLOAD:
+                return self.uploads.status(merchant_id, route.version, route.ids[0])
+            case _, Resource.UPLOAD_PART:
+                if route.ids[1] == "response":
+                    return self.uploads.response(merchant_id, route.ids[0])
+                return self.uploads.status(merchant_id, route.version, route.ids[0])
             case _, Resource.PAYMENT_OPTIONS:
                 body = parse(request.body)
                 currency = currency_of(body, "order.currency") if find(body, "order.currency") is not None else "KZT"
@@ -422,6 +436,11 @@ class MastercardSimulator:
             self.sessions.consume(raw, merchant_id, moment)
             self._keep_part("sessions", self.sessions.snapshot())
         return reply
+
+    def _operate_line(self, merchant_id: str, version: str, order_id: str, transaction_id: str, body: Body) -> Body:
+        route = Route(Resource.TRANSACTION, merchant_id, version, (order_id, transaction_id))
+        self._operate(Request("PUT", "", {}, msgspec.json.encode(body)), route)
+        return told(self.store.of_order(merchant_id, order_id)[transaction_id].reply)
 
     def _session(self, request: Request, route: Route) -> Reply:
         merchant_id, moment = route.merchant_id, self._moment()
