@@ -12,7 +12,7 @@ from shanraq.core.actor import SYSTEM, Actor, ActorKind, Environment
 from shanraq.core.breaker import BreakerLimits
 from shanraq.core.db import Database
 from shanraq.core.http import HttpClient, HttpError, Request
-from shanraq.core.settings import InvalidSettingError, Settings
+from shanraq.core.settings import InvalidSettingError, MastercardSettings, Settings
 from shanraq.ops.app import gateway_names, open_platform
 from shanraq.ops.routing import explain, measure_endpoints, question_of
 from shanraq.payments.adapter import Adapter
@@ -49,9 +49,13 @@ async def test_routing_is_explained_from_the_command_line(database: Database, ow
 
 
 def test_the_names_are_those_of_what_is_set_up() -> None:
-    assert gateway_names(Settings(), Environment.SANDBOX) == ("visa",)
-    assert gateway_names(Settings(card_gateway="card_host"), Environment.SANDBOX) == ("card_host", "visa")
+    assert gateway_names(Settings(), Environment.SANDBOX) == ("visa", "mastercard")
+    assert gateway_names(Settings(card_gateway="card_host"), Environment.SANDBOX) == (
+        "card_host", "visa", "mastercard",
+    )  # fmt: skip
     assert gateway_names(Settings(), Environment.LIVE) == ()
+    merchant = MastercardSettings(url="https://gateway.example")
+    assert gateway_names(Settings(mastercard_live=merchant), Environment.LIVE) == ("mastercard",)
 
 
 @pytest.mark.parametrize(("order", "text"), [(("visa", "nobody"), "nobody"), (("visa", "visa"), "twice")])

@@ -21,13 +21,14 @@ from shanraq.core.settings import InvalidSettingError, Settings
 from shanraq.ops.card_host import card_host, simulated
 from shanraq.ops.clearing import clearing, simulated_clearing
 from shanraq.ops.institution import institution_of
-from shanraq.ops.mastercard import mastercard
+from shanraq.ops.mastercard import mastercard, simulated_mastercard
 from shanraq.ops.migrate import migrate, pending
 from shanraq.ops.postgres import EmbeddedPostgres, InUseError, self_check
 from shanraq.ops.visa import simulated_visa, visa
 from shanraq.payments.adapter import Adapter
 from shanraq.simulators.iso8583 import HostConfiguration, Iso8583Host
 from shanraq.simulators.iso20022 import ClearingConfiguration, ClearingSimulator, clearing_credentials
+from shanraq.simulators.mastercard import MastercardSimulator, obtain
 from shanraq.simulators.visa import VisaCredentials, VisaSimulator
 
 log = structlog.get_logger(__name__)
@@ -53,6 +54,7 @@ class Platform:
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)
     card_hosts: tuple[CardHostAdapter, ...] = ()
     visa_simulator: VisaSimulator | None = None
+    mastercard_simulator: MastercardSimulator | None = None
     host_simulator: Iso8583Host | None = None
     clearing_simulator: ClearingSimulator | None = None
     postgres: EmbeddedPostgres | None = None
@@ -107,9 +109,9 @@ async def open_platform(
 ) -> AsyncIterator[Platform]:
     """Open everything a process needs, migrations applied; close it in the opposite order.
 
-    With `simulators`, and no gateway set for the sandbox, the built-in Visa simulator runs in this process (its control API
-    is on when `control_token` is given), and where card_gateway asks for one, the card host simulator too. Raises
-    what the parts raise, as ShanraqErrors that say what to do.
+    With `simulators`, and no gateway set for the sandbox, the built-in Visa and Mastercard simulators run in this process
+    (their control API is on when `control_token` is given), and where card_gateway asks for one, the card host simulator
+    too. Raises what the parts raise, as ShanraqErrors that say what to do.
     """
     institution = institution_of(settings)
     async with AsyncExitStack() as stack:
@@ -138,6 +140,12 @@ async def open_platform(
             if merchant.url:
                 by_name = adapters.setdefault(environment, {})
                 by_name["mastercard"] = mastercard(name, merchant, live=environment is Environment.LIVE)
+        mastercard_simulator: MastercardSimulator | None = None
+        if simulators and not settings.mastercard_sandbox.url:
+            announce("starting the Mastercard simulator")
+            mastercard_simulator = await stack.enter_async_context(_mastercard_simulator(settings, control_token))
+            by_name = adapters.setdefault(Environment.SANDBOX, {})
+            by_name["mastercard"] = simulated_mastercard(settings.mastercard_sandbox, mastercard_simulator)
         hosts: list[CardHostAdapter] = []
         host_simulator: Iso8583Host | None = None
         for environment, name, host_settings in (
@@ -180,6 +188,7 @@ async def open_platform(
             institution,
             card_hosts=tuple(hosts),
             visa_simulator=simulator,
+            mastercard_simulator=mastercard_simulator,
             host_simulator=host_simulator,
             clearing_simulator=clearing_simulator,
             postgres=server,
@@ -220,6 +229,7 @@ def gateway_names(settings: Settings, environment: Environment) -> tuple[str, ..
     host = settings.card_host_sandbox if sandbox else settings.card_host_live
     found = {
         "visa": sandbox or bool(visa.url),
+        "mastercard": sandbox or bool(settings.mastercard_live.url),
         "card_host": bool(host.addresses) or (sandbox and settings.card_gateway == "card_host"),
     }
     names = [name for name, there in found.items() if there]
@@ -257,6 +267,16 @@ async def open_courier(platform: Platform) -> AsyncIterator[webhooks.Courier]:
         yield webhooks.Courier(platform.db, client, platform.keyring, acknowledged=acknowledged)
     finally:
         await client.close()
+
+
+@asynccontextmanager
+async def _mastercard_simulator(settings: Settings, control_token: str | None) -> AsyncIterator[MastercardSimulator]:
+    folder = settings.data_path / "simulators"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    credentials = obtain(folder / "mastercard.json")
+    simulator = MastercardSimulator(credentials, journal=folder / "mastercard.jsonl", control_token=control_token)
+    async with simulator:
+        yield simulator
 
 
 @asynccontextmanager

@@ -111,6 +111,8 @@ def serve(
         console.print(f"  health     {now.url}/health/ready   metrics  {now.url}/metrics")
         if now.platform.visa_simulator is not None:
             console.print(f"  simulator  {now.platform.visa_simulator.base_url} (Visa)")
+        if now.platform.mastercard_simulator is not None:
+            console.print(f"  simulator  {now.platform.mastercard_simulator.base_url} (Mastercard)")
         if now.platform.host_simulator is not None:
             console.print(f"  simulator  127.0.0.1:{now.platform.host_simulator.port} (card host, ISO 8583)")
         if now.switch is not None:
@@ -277,6 +279,7 @@ def mastercard(
     tls_cert: Path | None = None,
     tls_key: Path | None = None,
     credentials: Path = Path("mastercard-simulator.json"),
+    index_lag: float = 0.0,
     host: Annotated[tuple[str, ...], Parameter(negative=())] = (),
     journal: Path | None = None,
     control_token: str | None = None,
@@ -298,6 +301,8 @@ def mastercard(
     credentials
         JSON with mpgs_merchant_id, mpgs_password, mpgs_other_..., and mc_consumer_key with mc_signing_cert; made if it is not
         there, and added to a file that holds none of them.
+    index_lag
+        Seconds until a transaction is in the history of the Reporting API.
     host
         A further name that clients of the Developers add-on may sign; may be given several times.
     journal
@@ -317,6 +322,7 @@ def mastercard(
             port,
             credentials,
             tls=TlsPort(tls_port, tls_cert, tls_key) if tls_port is not None else None,
+            index_lag_seconds=index_lag,
             hosts=host,
             journal=journal,
             control_token=control_token,

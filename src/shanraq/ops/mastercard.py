@@ -12,6 +12,7 @@ from shanraq.adapters.mastercard import MastercardAdapter, MastercardConfigurati
 from shanraq.core.http import HttpClient, InvalidRequestError, parse_url
 from shanraq.core.secret import Secret
 from shanraq.core.settings import InvalidSettingError, MastercardSettings
+from shanraq.simulators.mastercard import MastercardSimulator
 
 _MERCHANT_ID: Final = re.compile(r"[0-9A-Za-z_-]{1,40}")
 _SECRET: Final = re.compile(r"[!-~]{1,200}")
@@ -57,6 +58,25 @@ def mastercard(name: str, settings: MastercardSettings, *, live: bool) -> Master
         tls=_tls(name, settings), idle_seconds=_IDLE_SECONDS, response_limit_bytes=_RESPONSE_LIMIT_BYTES
     )
     return MastercardAdapter(configuration, Endpoints(client, urls, policy=Policy(settings.policy)))
+
+
+def simulated_mastercard(settings: MastercardSettings, simulator: MastercardSimulator) -> MastercardAdapter:
+    """Return the adapter to the simulator of this process."""
+    credentials = simulator.credentials
+    configuration = MastercardConfiguration(
+        merchant_id=credentials.merchant_id,
+        password=Secret(credentials.password),
+        reporting_password=Secret(credentials.reporting_password or credentials.password),
+        notification_secret=Secret(credentials.notification_secret) if credentials.notification_secret else None,
+        version=settings.version,
+        timeout_seconds=settings.timeout_seconds,
+        settle_seconds=settings.settle_seconds,
+        undecided_seconds=settings.undecided_seconds,
+        # The simulator is the acquirer too.
+        statement=True,
+    )
+    client = HttpClient(idle_seconds=_IDLE_SECONDS, response_limit_bytes=_RESPONSE_LIMIT_BYTES)
+    return MastercardAdapter(configuration, Endpoints(client, (simulator.base_url,), policy=Policy(settings.policy)))
 
 
 def _urls(name: str, settings: MastercardSettings, *, live: bool) -> tuple[str, ...]:

@@ -20,7 +20,7 @@ CERTIFICATE = (
     .sign(KEY, SHA256())
     .public_bytes(Encoding.PEM)
 )
-NOW, PATH = 1_790_000_000, "/developers/identity/transactions"
+NOW, PATH = 1_790_000_000, "/identity/transactions"
 
 
 def request(nonce: str, body: bytes = b'{"a":1}', host: str = "sandbox.example.com", method: str = "POST") -> Request:

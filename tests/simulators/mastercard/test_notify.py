@@ -146,23 +146,6 @@ async def test_a_delayed_notification_waits_for_the_clock() -> None:
     assert [body["transaction"]["id"] for body in bodies] == ["t2", "t1"]
 
 
-async def test_what_waits_survives_a_restart() -> None:
-    first = Notifier(Clock(), lambda: "n9", lambda _: "s")
-    first.faults.append(NotificationFault(NotificationFaultKind.OUT_OF_ORDER))
-    async with receiving() as receiver:
-        first.urls["TESTM"] = receiver.url
-        first.notify("TESTM", transaction(1))
-        kept = json.loads(json.dumps(first.snapshot()))
-
-        async with notifying(Clock()) as notifier:
-            notifier.restore(kept)
-            assert notifier.snapshot() == first.snapshot()
-            notifier.notify("TESTM", transaction(2))
-            await receiver.wait_for(2)
-
-    assert {head["x-notification-id"] for head, _ in receiver.requests} == {"n9", "n1"}
-
-
 @pytest.mark.parametrize(
     "text", ["ftp://a/", "https://", "https://u:p@a/", "https://a:x/", "https://a/ b", "https://a/\r\nX: y", ""]
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -85,8 +86,8 @@ async def test_cards_without_a_challenge(
     shop: Desk, number: str, status: str, letter: str, eci: str | None, paid: str
 ) -> None:
     code, first = await shop.put("o", initiate(number), "a")
-    assert (code, first["result"], first["order"]["authenticationStatus"]) == (
-        201, "SUCCESS", "AUTHENTICATION_INITIATED",
+    assert (code, first["result"], first["order"]["status"], first["order"]["authenticationStatus"]) == (
+        201, "SUCCESS", "AUTHENTICATION_INITIATED", "AUTHENTICATION_AVAILABLE",
     )  # fmt: skip
     assert first["transaction"]["authenticationStatus"] == "AUTHENTICATION_AVAILABLE"
     code, second = await shop.put("o", authenticate(number), "a")
@@ -115,7 +116,7 @@ async def test_a_challenge_is_answered_by_the_payer(shop: Desk, choice: str, sta
     _, asked = await shop.put("o", authenticate(number), "a")
     assert (asked["result"], asked["transaction"]["authenticationStatus"]) == ("PENDING", "AUTHENTICATION_PENDING")
     early = await shop.put("o", by(number, paying()) | {"authentication": {"transactionId": "a"}}, "early")
-    assert early[1]["result"] == "PENDING"
+    assert (early[0], early[1]["error"]["field"]) == (400, "authentication.transactionId")
     url = asked["authentication"]["redirect"]["customizedHtml"]["3ds2"]["acsUrl"]
     page = (await shop.client.send(Request("POST", url, (), b"creq=x"), 10)).body.decode()
     key = re.search(r'name="id" value="(\w+)"', page)
@@ -169,10 +170,92 @@ async def test_an_authentication_is_of_one_card_and_shows_no_number(shop: Desk) 
     assert (await shop.put("q", failed))[1]["response"]["gatewayCode"] == "AUTHENTICATION_FAILED"
 
 
+async def test_each_request_keeps_its_first_answer(shop: Desk) -> None:
+    number = "5123450000000008"
+    first = await shop.put("o", initiate(number), "a")
+    second = await shop.put("o", authenticate(number), "a")
+    (key,) = shop.simulator.authentications.open_challenges()
+    sent = Request("POST", f"{shop.simulator.base_url}/__3ds/answer", (), f"id={key}&choice=success".encode())
+    assert (await shop.client.send(sent, 10)).status == 200
+
+    assert await shop.put("o", initiate(number), "a") == (200, first[1])
+    assert await shop.put("o", authenticate(number), "a") == (200, second[1])
+    _, found = await shop.send("GET", "/order/o/transaction/a")
+    assert (found["result"], found["order"]["authenticationStatus"]) == ("SUCCESS", "AUTHENTICATION_SUCCESSFUL")
+    changed = authenticate(number) | {"order": {"amount": "100.01", "currency": "KZT"}}
+    assert (await shop.put("o", changed, "a"))[0] == 400
+
+
+async def test_a_challenge_is_open_after_a_restart_and_its_session_keeps_the_security_code(tmp_path: Path) -> None:
+    credentials, number = MastercardCredentials.generate(), "5123450000000008"
+    client, journal = HttpClient(), tmp_path / "journal"
+    async with MastercardSimulator(credentials, journal=journal) as simulator:
+        shop = Desk(simulator, client, credentials.merchant_id, credentials.password)
+        _, opened = await shop.send("POST", "/session", {})
+        path, session = f"/session/{opened['session']['id']}", {"id": opened["session"]["id"]}
+        _, filled = await shop.send("PUT", path, {"sourceOfFunds": paying()["sourceOfFunds"]})
+        asked = {name: value for name, value in initiate(number).items() if name != "sourceOfFunds"}
+        assert (await shop.put("o", asked | {"session": session}, "a"))[0] == 201
+        _, after = await shop.send("GET", path)
+        assert after["session"]["version"] == filled["session"]["version"]
+        await shop.put("o", authenticate(number), "a")
+    async with MastercardSimulator(credentials, journal=journal) as simulator:
+        shop = Desk(simulator, client, credentials.merchant_id, credentials.password)
+        (key,) = simulator.authentications.open_challenges()
+        sent = Request("POST", f"{simulator.base_url}/__3ds/answer", (), f"id={key}&choice=cancelled".encode())
+        assert (await client.send(sent, 10)).status == 200
+        _, found = await shop.send("GET", "/order/o/transaction/a")
+        block = found["authentication"]["3ds2"]
+        assert (block["transactionStatus"], block["challengeCancel"]) == ("N", "01")
+    await client.close()
+    assert number.encode() not in journal.read_bytes()
+
+
+async def test_two_authentications_of_a_card_have_ids_of_their_own(shop: Desk) -> None:
+    seen = set()
+    for order in ("o", "q"):
+        await shop.put(order, initiate("5123456789012346"), "a")
+        _, answer = await shop.put(order, authenticate("5123456789012346"), "a")
+        seen.add(answer["authentication"]["3ds2"]["dsTransactionId"])
+    assert len(seen) == 2
+
+
+async def test_an_authentication_that_could_not_begin_does_not_go_on(shop: Desk) -> None:
+    number = "5210760000000004"
+    _, first = await shop.put("o", initiate(number), "a")
+    status, second = await shop.put("o", authenticate(number), "a")
+    assert (first["result"], status, second["error"]["field"]) == ("FAILURE", 400, "transaction.id")
+    only_1 = initiate("5123456789012346")
+    only_1["authentication"] = only_1["authentication"] | {"acceptVersions": "3DS1"}
+    _, told = await shop.put("q", only_1, "a")
+    assert told["authentication"]["version"] == "NONE"
+    open_ = paying() | {"authentication": {"3ds": {"acsEci": "02"}, "3ds2": {"transactionStatus": "C"}}}
+    status, refused = await shop.put("r", open_)
+    assert (status, refused["error"]["field"]) == (400, "authentication.3ds2.transactionStatus")
+
+
+async def test_a_browser_may_authenticate_with_its_session_as_often_as_it_is_allowed(shop: Desk) -> None:
+    _, opened = await shop.send("POST", "/session", {"session": {"authenticationLimit": 3}})
+    key = opened["session"]["id"]
+    browser = Merchant(shop.simulator, shop.client, shop.merchant_id, key)
+    card = {"sourceOfFunds": by("5123456789012346", {})["sourceOfFunds"]}
+    assert (await browser.send("PUT", f"/session/{key}", card))[0] == 200
+    for body, status in (
+        (paying(), 401),
+        (initiate("5123456789012346"), 201),
+        (authenticate("5123456789012346"), 201),
+        (authenticate("5123456789012346"), 401),
+    ):
+        assert (await browser.put("o", body, "a"))[0] == status
+    assert (await browser.send("GET", "/order/o"))[0] == 401
+    other = Merchant(shop.simulator, shop.client, shop.simulator.credentials.other_merchant_id, key)
+    assert (await other.put("o", initiate("5123456789012346"), "a"))[0] == 401
+
+
 async def test_a_challenge_after_a_reset_is_gone(shop: Desk) -> None:
     await shop.put("o", initiate("5123450000000008"), "a")
     await shop.put("o", authenticate("5123450000000008"), "a")
-    (key,) = shop.simulator.gateway.challenges
+    (key,) = shop.simulator.authentications.open_challenges()
     shop.simulator.reset()
     sent = Request("POST", f"{shop.simulator.base_url}/__3ds/answer", (), f"id={key}&choice=success".encode())
     assert (await shop.client.send(sent, 10)).status == 404
@@ -228,3 +311,108 @@ async def test_a_rule_that_rejects_stops_before_the_acquirer(
 )
 async def test_rules_that_cannot_be_are_refused(shop: Desk, rules: Any) -> None:
     assert (await shop.control("PUT", "risk-rules", rules))[0] == 400
+
+
+async def test_an_order_that_was_rejected_by_review_is_not_captured(shop: Desk) -> None:
+    order = {"amount": "100.00", "currency": "KZT", "reference": "RISK-REVIEW"}
+    first = await shop.put("o", paying() | {"order": order}, "a")
+    decision = {"merchant_id": shop.merchant_id, "order_id": "o", "decision": "REJECTED"}
+    status, told = await shop.control("POST", "review", decision | {"note": "card 5123450000000008"})
+    assert (status, "5123450000000008" in str(told)) == (400, False)
+    assert (await shop.control("POST", "review", decision))[0] == 200
+
+    for operation in ("CAPTURE", "UPDATE_AUTHORIZATION"):
+        status, answer = await shop.put("o", moving(operation, "100.00"))
+        assert (status, answer["error"]["field"]) == (400, "apiOperation")
+    assert await shop.put("o", paying() | {"order": order}, "a") == (200, first[1])
+    assert (await shop.put("o", {"apiOperation": "VOID"}))[1]["order"]["status"] == "CANCELLED"
+
+
+async def test_a_review_leaves_a_settled_payment_settled(shop: Desk) -> None:
+    order = {"amount": "100.00", "currency": "KZT", "reference": "RISK-REVIEW"}
+    await shop.put("o", paying("PAY") | {"order": order}, "a")
+    assert shop.simulator.cut_off() == 1
+    decision = {"merchant_id": shop.merchant_id, "order_id": "o", "decision": "ACCEPTED"}
+    assert (await shop.control("POST", "review", decision))[0] == 200
+
+    assert (await shop.put("o", {"apiOperation": "VOID"}))[0] == 400
+    assert shop.simulator.cut_off() == 0
+
+
+async def test_a_declined_order_waits_for_nobody_and_a_blocked_one_asked_no_acquirer(shop: Desk) -> None:
+    order = {"amount": "100.00", "currency": "KZT", "reference": "RISK-REVIEW"}
+    declined = by("5123450000000008", paying() | {"order": order})
+    declined["sourceOfFunds"]["provided"]["card"]["expiry"] = {"month": "5", "year": "39"}
+    _, answer = await shop.put("o", declined)
+    assert (answer["result"], answer["risk"]["response"]["review"]) == ("FAILURE", {"decision": "NOT_REQUIRED"})
+    assert shop.simulator.orders()[0]["review"] == ""
+
+    _, blocked = await shop.put("q", paying() | {"order": order | {"reference": "RISK-REJECT"}})
+    assert blocked["response"] == {
+        "gatewayCode": "BLOCKED", "gatewayRecommendation": "DO_NOT_PROCEED_ABANDON_ORDER",
+    }  # fmt: skip
+    assert "authorizationResponse" not in blocked
+    assert "stan" not in blocked["transaction"]
+
+
+async def test_lists_take_card_numbers_and_keep_none(shop: Desk) -> None:
+    suspect = {"name": "SUSPECT_CARD_LIST", "recommendation": "REJECT", "values": ["5123450000000008"]}
+    trusted = {"name": "TRUSTED_CARD_LIST", "recommendation": "ACCEPT", "values": ["5111111111111118"]}
+    every = {"name": "MERCHANT_BIN_RANGE", "recommendation": "REJECT", "values": ["51"]}
+    assert (await shop.control("PUT", "risk-rules", [suspect]))[0] == 200
+    assert (await shop.put("o", paying()))[1]["response"]["gatewayCode"] == "BLOCKED"
+    _, shown = await shop.control("GET", "risk-rules")
+    assert "5123450000000008" not in str(shown)
+    assert (await shop.control("PUT", "risk-rules", [*shown["rules"], trusted, every]))[0] == 200
+    assert (await shop.put("q", by("5111111111111118", paying())))[1]["result"] == "SUCCESS"
+    assert (await shop.put("r", paying()))[1]["response"]["gatewayCode"] == "BLOCKED"
+    for values in (["51234x"], ["5123450000000009"]):
+        status, told = await shop.control("PUT", "risk-rules", [suspect | {"values": values}])
+        assert (status, values[0] in str(told)) == (400, False)
+
+
+async def test_the_country_of_an_address_is_a_rule(shop: Desk) -> None:
+    rule = {"name": "MSO_IP_COUNTRY", "recommendation": "REVIEW", "values": ["USA"]}
+    assert (await shop.control("PUT", "risk-rules", [rule]))[0] == 200
+    for order, address, decision in (("o", "198.51.100.7", "REVIEW_REQUIRED"), ("q", "192.0.2.1", "ACCEPTED")):
+        _, answer = await shop.put(order, paying() | {"device": {"ipAddress": address}})
+        assert answer["risk"]["response"]["gatewayCode"] == decision
+    assert (await shop.control("PUT", "risk-countries", {"10.0.0.0/8": "USA"}))[0] == 200
+    _, answer = await shop.put("r", paying() | {"device": {"ipAddress": "10.1.1.1"}})
+    assert answer["risk"]["response"]["rule"][0]["data"] == "USA"
+    for countries in ({"x": "USA"}, {"10.0.0.0/8": "us"}):
+        assert (await shop.control("PUT", "risk-countries", countries))[0] == 400
+
+
+async def test_a_merchant_may_pass_by_its_own_rules_only(shop: Desk) -> None:
+    own = {"name": "MERCHANT_BIN_RANGE", "recommendation": "REJECT", "values": ["51"]}
+    provider = own | {"name": "MSO_BIN_RANGE"}
+    bypassing = paying() | {"risk": {"bypassMerchantRiskRules": "ALL"}}
+    await shop.control("PUT", "risk-rules", [own])
+    _, answer = await shop.put("o", bypassing)
+    assert (answer["result"], answer["risk"]["response"]["gatewayCode"]) == ("SUCCESS", "NOT_CHECKED")
+    await shop.control("PUT", "risk-rules", [own, provider])
+    assert (await shop.put("q", bypassing))[1]["response"]["gatewayCode"] == "BLOCKED"
+
+
+async def test_a_risk_assessment_stands_alone(shop: Desk) -> None:
+    rule = {"name": "MERCHANT_BIN_RANGE", "recommendation": "REVIEW", "values": ["51"]}
+    await shop.control("PUT", "risk-rules", [rule])
+    body = by("5123450000000008", {"requestAction": "RISK_ASSESSMENT", "order": {"amount": "1.00", "currency": "KZT"}})
+    first = await shop.send("PUT", "/riskassessment/r1", body)
+    assert (first[0], first[1]["risk"]["response"]["gatewayCode"]) == (201, "REVIEW_REQUIRED")
+    assert await shop.send("PUT", "/riskassessment/r1", body) == (200, first[1])
+    told = await shop.send("PUT", "/riskassessment/r2", body | {"requestAction": "INFORMATION_ONLY"})
+    assert told[1]["risk"]["response"]["gatewayCode"] == "NOT_CHECKED"
+    assert shop.simulator.orders() == []
+    for change, path, field in (
+        ({"requestAction": "GUESS"}, "r3", "requestAction"),
+        ({"requestAction": "RISK_ASSESSMENT", "apiOperation": "PAY"}, "r3", "apiOperation"),
+        ({"order": {"amount": "2.00", "currency": "KZT"}}, "r1", "riskassessment.id"),
+        ({"sourceOfFunds": {"type": "CARD"}}, "r3", "sourceOfFunds.provided.card.number"),
+        ({}, "x" * 41, "riskassessment.id"),
+    ):
+        status, answer = await shop.send("PUT", f"/riskassessment/{path}", body | change)
+        assert (status, answer["error"]["field"]) == (400, field)
+    lacking = {name: value for name, value in body.items() if name != "requestAction"}
+    assert (await shop.send("PUT", "/riskassessment/r4", lacking))[1]["error"]["field"] == "requestAction"

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from shanraq.simulators.mastercard.fields import nobody
 from shanraq.simulators.mastercard.refusal import Refusal
 from shanraq.simulators.mastercard.sessions import LIFE, Sessions
 
@@ -22,9 +23,10 @@ CARD = {
 }
 
 
-def sessions() -> Sessions:
+def sessions(kept: dict[str, Any] | None = None) -> Sessions:
     numbers = count(1)
-    return Sessions(lambda length: f"{next(numbers):0{length}d}"[-length:])
+    keep = (lambda key, state: kept.update({key: state})) if kept is not None else nobody
+    return Sessions(lambda length: f"{next(numbers):0{length}d}"[-length:], keep)
 
 
 def filled(store: Sessions, fields: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -75,15 +77,16 @@ def test_every_update_changes_the_version_and_masks_the_card() -> None:
 
 
 def test_an_old_version_is_refused_and_changes_nothing() -> None:
-    store = sessions()
+    kept: dict[str, Any] = {}
+    store = sessions(kept)
     first = filled(store)
     store.update(first["id"], {"session": {"version": first["version"]}, "order": {"amount": "5.00"}}, "M1", NOW)
-    before = store.snapshot()
+    before = dict(kept)
 
     stale = {"session": {"version": first["version"]}, "order": {"amount": "6.00"}}
     refused(lambda: store.update(first["id"], stale, "M1", NOW), "session.version")
     refused(lambda: store.resolve({"session": first}, "M1", NOW), "session.version")
-    assert store.snapshot() == before
+    assert kept == before
 
 
 def test_explicit_fields_go_before_the_fields_of_the_session() -> None:
@@ -177,31 +180,33 @@ def test_the_authentication_limit_counts_requests() -> None:
             "INVALID",
         ),
         ({"sourceOfFunds": {"provided": {"card": {"expiry": {"month": "12"}}}}}, "@expiry.year", "MISSING"),
-        ({"order": {"reference": PAN}}, "order", "INVALID"),
-        ({"order": {"reference": int(PAN)}}, "order", "INVALID"),
+        ({"order": {"reference": PAN}}, "order.reference", "INVALID"),
+        ({"order": {"reference": int(PAN)}}, "order.reference", "INVALID"),
         ({"session": {"version": 7}}, "session.version", "INVALID"),
         ({"session": "x"}, "session", "INVALID"),
     ],
 )
 def test_a_bad_field_is_refused_and_nothing_is_kept(fields: dict[str, Any], field: str, kind: str) -> None:
-    store = sessions()
+    kept: dict[str, Any] = {}
+    store = sessions(kept)
     session = filled(store)
-    before = store.snapshot()
+    before = dict(kept)
 
     refused(
         lambda: store.update(session["id"], fields, "M1", NOW),
         field.replace("@", "sourceOfFunds.provided.card."),
         kind,
     )
-    assert store.snapshot() == before
+    assert kept == before
 
 
-def test_a_snapshot_has_neither_number_nor_security_code() -> None:
-    store = sessions()
+def test_what_is_kept_has_neither_number_nor_security_code() -> None:
+    kept: dict[str, Any] = {}
+    store = sessions(kept)
     session = filled(store)
-    snapshot = json.dumps(store.snapshot())
+    snapshot = json.dumps(kept)
     restored = sessions()
-    restored.restore(json.loads(snapshot))
+    restored.restore(json.loads(snapshot).values())
     resolved = restored.resolve({"session": session}, "M1", NOW)
 
     assert PAN not in snapshot
@@ -250,4 +255,16 @@ def test_a_bad_checkout_is_refused(change: dict[str, Any], version: int, field: 
     store = sessions()
 
     refused(lambda: store.initiate_checkout(body | change, "M1", NOW, version), field, kind)
-    assert store.snapshot() == {"sessions": []}
+    assert len(store) == 0
+
+
+def test_sessions_whose_time_is_over_are_forgotten_and_the_journal_is_told() -> None:
+    kept: dict[str, Any] = {}
+    store = sessions(kept)
+    for _ in range(1000):
+        store.create({}, "M1", NOW)
+
+    store.create({}, "M1", NOW + LIFE + timedelta(seconds=1))
+
+    assert len(store) == 1
+    assert sum(state is None for state in kept.values()) == 1000

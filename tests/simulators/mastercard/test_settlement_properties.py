@@ -40,7 +40,7 @@ class World:
         self.store = Store()
         self.journal: list[bytes] = []
         self.clock = itertools.count(1_700_000_000)
-        self.gateway = Gateway(self.store, self.keep, lambda: float(next(self.clock)))
+        self.gateway = Gateway(self.store, self.keep, lambda: float(next(self.clock)), bytes(32))
         self.disputes = Disputes(self.store, self.keep, lambda: float(next(self.clock)))
         self.ids = itertools.count(1)
 

@@ -255,7 +255,13 @@ async def test_card_numbers_in_other_fields_are_neither_carried_out_nor_shown(se
     await sender.upload("cards", content)
     rows = await sender.rows("cards")
 
-    assert [row["error.field"] for row in rows] == ["order", "order.id", "transaction.id", "apiOperation", "result"]
+    assert [row["error.field"] for row in rows] == [
+        "order.reference",
+        "order.id",
+        "transaction.id",
+        "apiOperation",
+        "result",
+    ]
     assert [row["order.id"] for row in rows] == ["o1", "", "o3", "o4", "o5"]
     assert sender.simulator.journal() == []
     assert (await sender.upload(NUMBER, GOOD))[0] == 400
@@ -357,7 +363,7 @@ async def test_a_file_that_was_cut_off_is_finished_when_it_comes_again() -> None
     assert half.done == ["o0", "o1", "o2"]
 
     second = half.uploads()
-    second.restore(half.parts)
+    second.restore(half.parts.values())
     interrupted = batch_of(second.status("M", "100", "b").body)
     assert (interrupted["status"], interrupted["operationCount"]) == ("INTERRUPTED", 5)
     again = second.take("M", "100", "b", "", content)
@@ -369,7 +375,7 @@ async def test_a_file_that_was_cut_off_is_finished_when_it_comes_again() -> None
     assert half.done == ["o0", "o1", "o2", *(f"o{n}" for n in range(5))]
     assert second.response("M", "b").body.count(b"SUCCESS") == 5
     third = half.uploads()
-    third.restore(half.parts)
+    third.restore(half.parts.values())
     assert third.response("M", "b") == second.response("M", "b")
 
 

@@ -2,14 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import os
-import re
 import ssl
-import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import httpx
@@ -17,27 +11,8 @@ import pytest
 
 from shanraq.simulators.visa import VisaCredentials
 from tests.certificates import certificate
+from tests.simulators.program import refused, started
 from tests.simulators.visa.client import Merchant
-
-
-@asynccontextmanager
-async def started(folder: Path, *options: str) -> AsyncIterator[list[str]]:
-    """Start the program, and yield the addresses it prints."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "shanraq", "simulate", "visa", "--port", "0", *options),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        cwd=folder,
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
-    )
-    assert process.stdout is not None
-    try:
-        while b"listens on" not in (line := await asyncio.wait_for(process.stdout.readline(), 60)):
-            assert line, (await process.communicate())[1].decode()
-        yield re.findall(r"https?://\S+", line.decode())
-    finally:
-        process.terminate()
-        await process.communicate()
 
 
 def client(url: str, authority: Path) -> httpx.AsyncClient:
@@ -47,7 +22,7 @@ def client(url: str, authority: Path) -> httpx.AsyncClient:
 
 async def test_both_ports_with_an_authority_of_its_own(tmp_path: Path) -> None:
     options = ["--tls-port", "0", "--index-lag", "0", "--host", "apitest.cybersource.com", "--host", "a.example:1"]
-    async with started(tmp_path, *options) as (plain, secured):
+    async with started("visa", tmp_path, *options) as (plain, secured):
         known = VisaCredentials.load(tmp_path / "visa-simulator.json")
         merchant = Merchant(plain, known.merchant_id, known.key_id, known.secret)
         for host in (merchant.host, "apitest.cybersource.com", "a.example:1"):
@@ -60,7 +35,7 @@ async def test_both_ports_with_an_authority_of_its_own(tmp_path: Path) -> None:
         await merchant.http.aclose()
 
     authority = (tmp_path / "visa-simulator-keys" / "ca.pem").read_bytes()
-    async with started(tmp_path, "--tls-port", "0") as (_, secured):
+    async with started("visa", tmp_path, "--tls-port", "0") as (_, secured):
         # The same credentials and the same authority: nobody has to be told anew.
         merchant = Merchant(secured, known.merchant_id, known.key_id, known.secret)
         await merchant.http.aclose()
@@ -77,7 +52,7 @@ async def test_a_certificate_that_is_given_is_used(tmp_path: Path) -> None:
     known = VisaCredentials.load(tmp_path / "given.json")
 
     options = ["--tls-port", "0", "--tls-cert", str(server.file), "--tls-key", str(server.key_file)]
-    async with started(tmp_path, *options, "--credentials", "given.json") as (_, secured):
+    async with started("visa", tmp_path, *options, "--credentials", "given.json") as (_, secured):
         merchant = Merchant(secured, known.merchant_id, known.key_id, known.secret)
         await merchant.http.aclose()
         merchant.http, merchant.host = client(secured, authority.file), secured[8:]
@@ -105,13 +80,4 @@ async def test_what_cannot_be_used_is_told(tmp_path: Path, options: list[str], m
     if "--tls-port" in options:
         VisaCredentials.generate().save(tmp_path / "visa-simulator.json")
 
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "shanraq", "simulate", "visa", "--port", "0", *options),
-        stderr=asyncio.subprocess.PIPE,
-        cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "COLUMNS": "300"},
-    )
-    _, printed = await asyncio.wait_for(process.communicate(), 60)
-
-    assert process.returncode == 1
-    assert message in printed.decode()
+    assert message in await refused("visa", tmp_path, *options)

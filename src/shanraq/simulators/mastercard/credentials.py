@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -49,6 +50,11 @@ class MastercardCredentials:
             raise ValueError("credentials: the two merchants must differ in mpgs_merchant_id")
         if bool(self.consumer_key) != bool(self.signing_cert):
             raise ValueError("credentials: mc_consumer_key needs mc_signing_cert, and the other way round")
+
+    def comparison_key(self) -> bytes:
+        """Return the key under which requests and cards are compared: who has the journal alone can guess none of them."""
+        secret = f"{len(self.password)} {self.password} {self.other_password}".encode()
+        return hmac.digest(secret, b"shanraq mastercard simulator: comparison", "sha256")
 
     @classmethod
     def generate(cls) -> Self:

@@ -17,7 +17,7 @@ from cryptography.x509 import load_pem_x509_certificate
 from shanraq.simulators.serve import Reply, Request
 from shanraq.standards import oauth1
 
-PATH: Final = "/developers/identity/transactions"
+PATH: Final = "/identity/transactions"
 _WINDOW_SECONDS: Final = 300
 _REVIEW_FROM, _DECLINE_FROM = 600, 900
 _encode = msgspec.json.Encoder().encode

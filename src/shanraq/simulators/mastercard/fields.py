@@ -4,21 +4,32 @@ from __future__ import annotations
 
 import hmac
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from copy import deepcopy
 from datetime import datetime
 from typing import Any, Final
 
+import msgspec
+
 from shanraq.simulators.mastercard.refusal import Refusal
 
 Body = dict[str, Any]
+Keep = Callable[[str, dict[str, Any] | None], None]
+"""Takes the key and the state of a thing that has changed, None when it is gone."""
 
 CARD: Final = "sourceOfFunds.provided.card"
 NUMBER: Final = f"{CARD}.number"
 SECURITY_CODE: Final = f"{CARD}.securityCode"
 _CARD_NUMBER: Final = re.compile(r"[0-9]{9,19}", re.ASCII)
 _MASKED_NUMBER: Final = re.compile(r"[0-9]{0,6}x+[0-9]{0,4}", re.ASCII)
-_CARD_LIKE: Final = re.compile(r"(?<![0-9])[0-9](?:[ -]?[0-9]){12,18}(?![0-9])", re.ASCII)
+_CARD_LIKE: Final = re.compile(r"(?<![0-9A-Za-z])[0-9](?:[ -]?[0-9]){12,18}(?![0-9A-Za-z])", re.ASCII)
+# What the schemes issue: first digits and lengths. Other digits are references, times, telephone numbers.
+_ISSUED: Final = re.compile(
+    r"4(?:[0-9]{12}|[0-9]{15}|[0-9]{18})|(?:5[1-5][0-9]{2}|222[1-9]|22[3-9][0-9]|2[3-6][0-9]{2}|27[01][0-9]|2720)[0-9]{12}"
+    r"|3[47][0-9]{13}|3(?:0[0-5]|[689][0-9])[0-9]{11}|35[0-9]{14}|6(?:011|4[4-9][0-9]|5[0-9]{2})[0-9]{12}"
+    r"|(?:62|81)[0-9]{14,17}|(?:50|5[6-9]|6[0-9])[0-9]{11,17}",
+    re.ASCII,
+)
 
 
 def words(text: str) -> frozenset[str]:
@@ -103,8 +114,12 @@ def reject_unknown(body: Body, known: frozenset[str], prefix: str = "") -> None:
     """Raise `Refusal` for the first name of an object that is not known."""
     for name in body:
         if name not in known:
-            shown = name if len(name) <= 40 and not _CARD_LIKE.search(name) else "..."
-            raise Refusal(prefix + shown, "UNSUPPORTED", "The field is not known for this operation.")
+            raise Refusal(prefix + shown_name(name), "UNSUPPORTED", "The field is not known for this operation.")
+
+
+def shown_name(name: str) -> str:
+    """Return the name of a field as a refusal may show it: anybody may have written anything there."""
+    return name if len(name) <= 40 and name.isascii() and name.isprintable() and not _CARD_LIKE.search(name) else "..."
 
 
 def luhn_valid(digits: str) -> bool:
@@ -166,7 +181,7 @@ def masked_body(body: Body) -> Body:
 
 
 def holds_card_number(value: Any) -> bool:
-    """Tell whether a text, or any text within a value, holds what can be a card number: 13 to 19 digits, check digit."""
+    """Tell whether a text, or any text within a value, holds a number as the schemes issue them, with its check digit."""
     if isinstance(value, Mapping):
         return any(holds_card_number(name) or holds_card_number(part) for name, part in value.items())
     if isinstance(value, list):
@@ -176,16 +191,25 @@ def holds_card_number(value: Any) -> bool:
     if not isinstance(value, str):
         return False
     found = (re.sub(r"[ -]", "", match[0]) for match in _CARD_LIKE.finditer(value))
-    return any(digits[0] in "23456" and luhn_valid(digits) for digits in found)
+    return any(_ISSUED.fullmatch(digits) and luhn_valid(digits) for digits in found)
 
 
 def reject_card_numbers(body: Body) -> None:
     """Raise `Refusal` if a field other than the one for it holds a card number: it would be kept and sent back."""
-    rest = deepcopy(body)
-    drop(rest, NUMBER)
-    for name, value in rest.items():
-        if holds_card_number({name: value}):
-            raise Refusal(name if not holds_card_number(name) else "", "INVALID", "The field holds a card number.")
+    _reject_numbers(body, "")
+
+
+def _reject_numbers(body: Body, prefix: str) -> None:
+    for name, value in body.items():
+        path = prefix + shown_name(name)
+        if path == NUMBER:
+            continue
+        if holds_card_number(name):
+            raise Refusal(prefix.removesuffix("."), "INVALID", "The name of a field holds a card number.")
+        if isinstance(value, dict):
+            _reject_numbers(value, f"{path}.")
+        elif holds_card_number(value):
+            raise Refusal(path, "INVALID", "The field holds a card number.")
 
 
 _BRANDS: Final = (
@@ -207,7 +231,17 @@ def brand_of(number: str) -> str:
 
 def fingerprint(key: bytes, number: str) -> str:
     """Return the keyed hash under which a card number is compared without being kept."""
-    return hmac.digest(key, number.encode(), "sha256").hex()
+    return hmac.digest(key, b"card " + number.encode(), "sha256").hex()
+
+
+def nobody(_key: str, _state: dict[str, Any] | None) -> None:
+    """Keep nothing."""
+
+
+def builtins_of(body: Body) -> Body:
+    """Return a body as the journal can keep it: exact numbers as texts."""
+    built: Body = msgspec.to_builtins(body, builtin_types=())
+    return built
 
 
 def time_text(moment: datetime) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import random
 from collections.abc import Callable
@@ -11,24 +10,22 @@ from typing import Any, Final
 
 import msgspec
 
-from shanraq.simulators.mastercard import payer
 from shanraq.simulators.mastercard.fields import (
+    SECURITY_CODE,
     Body,
     find,
-    find_text,
     fingerprint,
-    mask,
     missing,
     read_expiry,
     read_number,
-    reject_card_numbers,
 )
-from shanraq.simulators.mastercard.model import Entry, Order, Transaction
+from shanraq.simulators.mastercard.model import Answered, Entry, Order, Transaction
 from shanraq.simulators.mastercard.refusal import Refusal
 from shanraq.simulators.mastercard.render import (
     card_block,
     kept,
     moment,
+    not_sent,
     order_block,
     reply_of,
     response_block,
@@ -41,8 +38,8 @@ from shanraq.simulators.mastercard.validate import (
     INITIAL,
     WITHOUT_AMOUNT,
     amount_of,
-    check_fields,
     check_id,
+    check_order_fields,
     currency_of,
     decimal,
     operation_of,
@@ -70,20 +67,6 @@ _VOIDABLE: Final = {
     "REFUND": "VOID_REFUND",
 }
 _NOTHING_TO_VOID: Final = "Value 'VOID' is invalid. There is no transaction to void."
-_ORDER_STATUS: Final = {
-    "AUTHENTICATION_SUCCESSFUL": "AUTHENTICATED",
-    "AUTHENTICATION_ATTEMPTED": "AUTHENTICATED",
-    "AUTHENTICATION_NOT_SUPPORTED": "AUTHENTICATION_NOT_NEEDED",
-    "AUTHENTICATION_FAILED": "AUTHENTICATION_UNSUCCESSFUL",
-    "AUTHENTICATION_REJECTED": "AUTHENTICATION_UNSUCCESSFUL",
-    "AUTHENTICATION_UNAVAILABLE": "AUTHENTICATION_UNSUCCESSFUL",
-}
-_AUTHENTICATION_STOPS: Final = {
-    "AUTHENTICATION_FAILED": "AUTHENTICATION_FAILED",
-    "AUTHENTICATION_REJECTED": "AUTHENTICATION_FAILED",
-    "AUTHENTICATION_PENDING": "AUTHENTICATION_IN_PROGRESS",
-    "AUTHENTICATION_AVAILABLE": "AUTHENTICATION_IN_PROGRESS",
-}
 _HOLDS: Final = frozenset({"AUTHORIZE", "REFERRAL"})
 
 
@@ -98,7 +81,7 @@ class Scripted:
 
 @dataclass(slots=True)
 class Judged:
-    """What the parts say of a card payment before the acquirer is asked."""
+    """What the parts say of a card payment before the acquirer is asked; with a gateway code the acquirer is not asked."""
 
     gateway_code: str = ""
     risk: dict[str, Any] | None = None
@@ -107,29 +90,43 @@ class Judged:
     transaction_status: str = ""
 
 
-Judge = Callable[[str, str, str, Body, str, str, str], Judged]
-"""Merchant, order, operation, body, card number, CSC and AVS result; parts such as risk and authentication plug in here."""
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One PUT on a transaction. `digest` is the keyed hash of its body as sent; `body` has session and token resolved."""
+
+    merchant_id: str
+    version: str
+    order_id: str
+    transaction_id: str
+    operation: str
+    digest: str
+    body: Body = field(repr=False)
+
+    def find(self, path: str) -> Any:
+        """Return the value at a dotted path of the body, or None."""
+        return find(self.body, path)
+
+
+Judge = Callable[[Asked, str, str, str], Judged]
+"""Request, card number, CSC and AVS result; risk and authentication plug in here."""
 
 
 @dataclass
 class Gateway:
-    """All orders of all merchants. `judge` is asked about each card payment before the acquirer is."""
+    """All orders of all merchants; `key` is the secret under which requests and cards are compared.
+
+    `judge` is asked about each card payment before the acquirer is; `authenticate` carries out the operations of 3-D Secure.
+    """
 
     store: Store
     keep: Callable[[Entry], None]
     now: Callable[[], float]
-    seed: int = 0
+    key: bytes = field(repr=False)
     judge: Judge | None = None
+    authenticate: Callable[[Asked], Reply] | None = None
     triggers: Triggers = field(default_factory=Triggers)
     scripted: list[Scripted] = field(default_factory=list)
-    base_url: Callable[[], str] = str
-    new_key: Callable[[], str] = str
-    challenges: dict[str, list[str]] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self._random = random.Random(self.seed)  # noqa: S311 - receipts of a reproducible run, no secret
-        # Replays are recognised by a keyed hash: a body holds card numbers and security codes.
-        self._key = hashlib.sha256(f"requests {self.seed}".encode()).digest()
+    random: random.Random = field(default_factory=lambda: random.Random(0))  # noqa: S311 - receipts, no secret
 
     # Requests.
 
@@ -143,108 +140,130 @@ class Gateway:
         check_id(order_id, "order.id")
         check_id(transaction_id, "transaction.id")
         operation = operation_of(body)
-        digest = self._digest(raw)
-        before = self.store.of_order(merchant_id, order_id).get(transaction_id)
-        if before is not None and not (
-            operation == "AUTHENTICATE_PAYER" and before.operation == "INITIATE_AUTHENTICATION"
-        ):
-            if before.operation == operation and hmac.compare_digest(before.request, digest):
-                return reply_of(200, told(before.reply))
-            raise Refusal("transaction.id", "INVALID", "A transaction with this id and other content exists.")
-        check_fields(body)
-        reject_card_numbers(body)
+        asked = Asked(merchant_id, version, order_id, transaction_id, operation, self.digest(raw), body)
+        before = self.transaction(asked)
+        if before is not None:
+            answered = _answer_given(before, asked)
+            if answered is not None:
+                return reply_of(200, told(answered))
+            if operation != "AUTHENTICATE_PAYER" or before.operation != "INITIATE_AUTHENTICATION":
+                raise Refusal("transaction.id", "INVALID", "A transaction with this id and other content exists.")
+        check_order_fields(body)
         if operation in INITIAL:
-            return self._initial(merchant_id, version, order_id, transaction_id, operation, digest, body)
+            return self._initial(asked)
         if operation in AUTHENTICATION:
-            return self._authenticate(merchant_id, version, order_id, transaction_id, operation, digest, body)
-        return self._following(merchant_id, version, order_id, transaction_id, operation, digest, body)
+            assert self.authenticate is not None
+            return self.authenticate(asked)
+        return self._following(asked)
 
-    def retrieve_transaction(self, merchant_id: str, order_id: str, transaction_id: str) -> Reply:
-        """Return a transaction as it was answered, with the order as it is now; raises Refusal for an unknown one."""
+    def transaction(self, asked: Asked) -> Transaction | None:
+        """Return the transaction that goes by the ids of a request."""
+        return self.store.of_order(asked.merchant_id, asked.order_id).get(asked.transaction_id)
+
+    def retrieve_transaction(self, merchant_id: str, version: str, order_id: str, transaction_id: str) -> Reply:
+        """Return a transaction, with the order as it is now; raises Refusal for an unknown one."""
         found = self.store.of_order(merchant_id, order_id).get(transaction_id)
         if found is None:
             raise Refusal("transaction.id", "INVALID", "Unable to find the transaction.")
-        reply = told(found.reply)
+        reply = told(found.reply) | {"version": version}
         reply["order"] = order_block(self.store.orders[merchant_id, order_id])
         return reply_of(200, reply)
 
-    def retrieve_order(self, merchant_id: str, order_id: str) -> Reply:
+    def retrieve_order(self, merchant_id: str, version: str, order_id: str) -> Reply:
         """Return an order with its transactions; raises Refusal for an unknown one."""
         order = self.store.orders.get((merchant_id, order_id))
         if order is None:
             raise Refusal("order.id", "INVALID", "Unable to find the order.")
+        transactions = self.store.of_order(merchant_id, order_id).values()
         body = order_block(order) | {
             "merchant": merchant_id,
             "result": "SUCCESS",
-            "transaction": [told(one.reply) for one in self.store.of_order(merchant_id, order_id).values()],
+            "transaction": [told(one.reply) | {"version": version} for one in transactions],
+            "version": version,
         }
         if order.card:
             body["sourceOfFunds"] = {"provided": {"card": order.card}, "type": "CARD"}
         return reply_of(200, body)
 
-    def _digest(self, raw: Body) -> str:
+    def digest(self, raw: Body) -> str:
+        """Return the keyed hash of a request, by which the same one is known again; the correlation id is not of it."""
         content = {name: value for name, value in raw.items() if name != "correlationId"}
         text = msgspec.json.encode(content, order="sorted")
-        return hmac.digest(self._key, text, "sha256").hex()
+        return hmac.digest(self.key, b"request " + text, "sha256").hex()
+
+    def fingerprint(self, number: str) -> str:
+        """Return the keyed hash under which a card is compared."""
+        return fingerprint(self.key, number)
 
     # Initial transactions.
 
-    def _initial(
-        self,
-        merchant_id: str,
-        version: str,
-        order_id: str,
-        transaction_id: str,
-        operation: str,
-        digest: str,
-        body: Body,
-    ) -> Reply:
-        currency = currency_of(body, "order.currency")
-        amount = 0 if operation in WITHOUT_AMOUNT else amount_of(body, "order.amount", currency)
-        number, expiry = read_number(body), read_expiry(body)
-        if number is None and find(body, "sourceOfFunds.provided.card.devicePayment") is None:
+    def _initial(self, asked: Asked) -> Reply:
+        operation = asked.operation
+        currency = currency_of(asked.body, "order.currency")
+        amount = 0 if operation in WITHOUT_AMOUNT else amount_of(asked.body, "order.amount", currency)
+        number, expiry = read_number(asked.body), read_expiry(asked.body)
+        if number is None and asked.find("sourceOfFunds.provided.card.devicePayment") is None:
             raise missing("sourceOfFunds.provided.card.number")
-        order = self._order_for(merchant_id, order_id, currency, amount, body)
-        attempts = sum(one.operation in INITIAL for one in self.store.of_order(merchant_id, order_id).values())
-        code_given = find(body, "sourceOfFunds.provided.card.securityCode")
-        csc = self.triggers.security_code.get(code_given, "NOT_PROCESSED") if code_given else ""
-        street = find(body, "billing.address.street")
-        avs = self.triggers.street.get(street, "NOT_AVAILABLE") if street else ""
-        judged = self.judge(merchant_id, order_id, operation, body, number or "", csc, avs) if self.judge else Judged()
-        code = judged.gateway_code or self._answer(operation, expiry, order, attempts)
-        approved = amount
-        if code in APPROVED and not judged.gateway_code:
-            code, approved = self._in_part(body, operation, amount, code)
-        good = result_of(code) == "SUCCESS"
+        order = self.order_for(asked, currency, amount)
+        attempts = sum(
+            one.operation in INITIAL for one in self.store.of_order(asked.merchant_id, asked.order_id).values()
+        )
+        csc, avs = self.checks_of(asked.body)
+        judged = self.judge(asked, number or "", csc, avs) if self.judge else Judged()
+        code, approved = judged.gateway_code, amount
+        if not code:
+            code = self._answer(operation, expiry, order, attempts)
+            if code in APPROVED:
+                code, approved = self._in_part(asked.body, operation, amount, code)
+        good = result_of(code, operation) == "SUCCESS"
         if good:
-            _begin(order, operation, transaction_id, approved)
+            _begin(order, operation, asked.transaction_id, approved)
             order.review = judged.review
         else:
-            order.failed = not order.standing
-        order.amount, order.updated = amount, self.now()
-        order.card = card_block(body, number or "", expiry)
-        transaction: dict[str, Any] = {"authorizationCode": f"{self._random.randrange(10**6):06d}"} if good else {}
-        return self._record(
-            order, version, transaction_id, operation, digest, body, code,
-            type_=_TYPES[operation], amount=amount, moved=approved if good else 0, response=response_block(code, csc, avs),
-            transaction=transaction, judged=judged,
+            order.failed = True
+            if judged.review and judged.risk is not None:
+                # Nothing stands of the order: there is nothing for a person to decide.
+                judged.risk["response"]["review"] = {"decision": "NOT_REQUIRED"}
+        order.authentication_status = judged.transaction_status or "AUTHENTICATION_NOT_IN_EFFECT"
+        order.amount = amount
+        order.card = card_block(asked.body, number or "", expiry)
+        response = response_block(code, csc, avs)
+        return self.record(
+            order, asked, code, type_=_TYPES[operation], amount=amount, moved=approved if good else 0,
+            response=not_sent(response) if judged.gateway_code else response, judged=judged,
+            transaction={"authorizationCode": f"{self.random.randrange(10**6):06d}"} if good else {},
+            sent=not judged.gateway_code,
         )  # fmt: skip
 
-    def _order_for(self, merchant_id: str, order_id: str, currency: str, amount: int, body: Body) -> Order:
-        before = self.store.orders.get((merchant_id, order_id))
+    def checks_of(self, body: Body) -> tuple[str, str]:
+        """Return what the issuer finds of security code and address; empty for what was not given."""
+        code, street = find(body, SECURITY_CODE), find(body, "billing.address.street")
+        csc = self.triggers.security_code.get(code, "NOT_PROCESSED") if code else ""
+        return csc, self.triggers.street.get(street, "NOT_AVAILABLE") if street else ""
+
+    def order_for(self, asked: Asked, currency: str, amount: int) -> Order:
+        """Return the order that an initial transaction begins or tries again; raises Refusal where one stands already."""
+        before = self.store.orders.get((asked.merchant_id, asked.order_id))
         if before is not None and (before.standing or before.voided):
             raise Refusal("order.id", "INVALID", "The order already has an initial transaction.")
         if before is not None and before.currency != currency:
             raise Refusal("order.currency", "INVALID", "The order has another currency.")
         now = self.now()
         order = (
-            msgspec.structs.replace(before)
+            msgspec.structs.replace(before, updated=now)
             if before is not None
-            else Order(merchant_id=merchant_id, id=order_id, amount=amount, currency=currency, created=now, updated=now)
+            else Order(
+                merchant_id=asked.merchant_id,
+                id=asked.order_id,
+                amount=amount,
+                currency=currency,
+                created=now,
+                updated=now,
+            )
         )
-        order.reference = find(body, "order.reference") or ""
-        order.notification_url = find(body, "order.notificationUrl") or ""
-        order.certainty = find(body, "order.certainty") or ""
+        order.reference = asked.find("order.reference") or ""
+        order.notification_url = asked.find("order.notificationUrl") or ""
+        order.certainty = asked.find("order.certainty") or ""
         return order
 
     def _answer(self, operation: str, expiry: tuple[int, int] | None, order: Order, attempts: int) -> str:
@@ -269,91 +288,6 @@ class Gateway:
             return "PARTIALLY_APPROVED", amount // 2
         return code, amount
 
-    # Authentication.
-
-    def _authenticate(
-        self,
-        merchant_id: str,
-        version: str,
-        order_id: str,
-        transaction_id: str,
-        operation: str,
-        digest: str,
-        body: Body,
-    ) -> Reply:
-        currency, number = currency_of(body, "order.currency"), read_number(body)
-        before = self.store.of_order(merchant_id, order_id).get(transaction_id)
-        first = operation == "INITIATE_AUTHENTICATION"
-        amount = 0 if first else amount_of(body, "order.amount", currency)
-        if number is None:
-            raise missing("sourceOfFunds.provided.card.number")
-        if not first and before is None:
-            raise Refusal("transaction.id", "INVALID", "There is no authentication with this id.")
-        order = self._order_for(merchant_id, order_id, currency, amount, body)
-        order.amount, order.updated, order.card = amount, self.now(), card_block(body, number, read_expiry(body))
-        if first:
-            step = payer.initiate(number, self.base_url(), currency)
-        else:
-            key = self.new_key()
-            if before is not None and not _same_card(told(before.reply), number):
-                raise Refusal("sourceOfFunds.provided.card.number", "INVALID", "The authentication is of another card.")
-            url = find_text(body, "authentication.redirectResponseUrl", 1000)
-            if url is None:
-                raise missing("authentication.redirectResponseUrl")
-            if not url.lower().startswith(("https://", "http://")):
-                raise Refusal("authentication.redirectResponseUrl", "INVALID", "The value must be a URL.")
-            place = [merchant_id, order_id, transaction_id, url]
-            self.challenges[key] = place
-            step = payer.authenticate(number, f"{self.base_url()}{payer.PREFIX}challenge?id={key}")
-        order.authentication_status = _ORDER_STATUS.get(step.status, "AUTHENTICATION_INITIATED")
-        judged = Judged(authentication=step.block, transaction_status=step.status)
-        response = {"gatewayCode": step.gateway_code, "gatewayRecommendation": step.recommendation}
-        return self._record(
-            order, version, transaction_id, operation, digest, body, step.gateway_code,
-            type_="AUTHENTICATION", amount=amount, moved=0, response=response, judged=judged, result=step.result,
-        )  # fmt: skip
-
-    def finish_challenge(self, key: str, letter: str) -> tuple[str, str, str, str] | None:
-        """Write down how the payer answered; returns the merchant's URL, order, transaction and result, None if unknown."""
-        place = self.challenges.pop(key, None)
-        if place is None:
-            return None
-        merchant_id, order_id, transaction_id, url = place
-        one = self.store.of_order(merchant_id, order_id).get(transaction_id)
-        if one is None:
-            return None
-        order = msgspec.structs.replace(self.store.orders[merchant_id, order_id], updated=self.now())
-        step = payer.outcome(str(order.card.get("number", "")), letter)
-        order.authentication_status = _ORDER_STATUS[step.status]
-        reply = told(one.reply) | {"authentication": step.block, "order": order_block(order), "result": step.result}
-        reply["response"] = {"gatewayCode": step.gateway_code, "gatewayRecommendation": step.recommendation}
-        reply["transaction"] = {**reply["transaction"], "authenticationStatus": step.status}
-        self._exchange(one, order, reply, step.result)
-        return url, order_id, transaction_id, step.result
-
-    def authentication_of(self, merchant_id: str, order_id: str, body: Body) -> Judged:
-        """Return what the authentication says that a payment names; raises Refusal for one that is not there."""
-        wanted = find(body, "authentication.transactionId")
-        external = find(body, "authentication.3ds")
-        if wanted is None:
-            if not isinstance(external, dict):
-                return Judged()
-            letter = find(body, "authentication.3ds2.transactionStatus") or "Y"
-            status = payer.STATUS.get(letter, "") if isinstance(letter, str) else ""
-            block = {"3ds": external, "3ds2": {"transactionStatus": letter}, "version": "3DS2"}
-            return Judged(_AUTHENTICATION_STOPS.get(status, ""), authentication=block, transaction_status=status)
-        one = self.store.of_order(merchant_id, order_id).get(wanted) if isinstance(wanted, str) else None
-        if one is None or one.type != "AUTHENTICATION":
-            raise Refusal("authentication.transactionId", "INVALID", "There is no such authentication on the order.")
-        reply = told(one.reply)
-        number = find(body, "sourceOfFunds.provided.card.number")
-        if isinstance(number, str) and not _same_card(reply, number):
-            raise Refusal("authentication.transactionId", "INVALID", "The authentication is of another card.")
-        status = reply["transaction"].get("authenticationStatus", "")
-        code = _AUTHENTICATION_STOPS.get(status, "")
-        shown = {name: value for name, value in reply.get("authentication", {}).items() if name != "redirect"}
-        return Judged(code, authentication=shown, transaction_status=status)
-
     # Reviews.
 
     def decide_review(self, merchant_id: str, order_id: str, decision: str, note: str, user_id: str) -> None:
@@ -364,48 +298,41 @@ class Gateway:
         order = msgspec.structs.replace(order, review=decision, updated=self.now())
         one = self.store.of_order(merchant_id, order_id)[order.initial_id]
         reply = told(one.reply)
-        review = {"decision": decision, "note": note, "time": moment(self.now()), "userId": user_id}
+        review = {"decision": decision, "time": moment(self.now()), "userId": user_id} | (
+            {"note": note} if note else {}
+        )
         reply["risk"] = {"response": {**reply["risk"]["response"], "review": review}}
-        self._exchange(one, order, reply, one.result)
+        self.exchange(one, order, reply, one.result)
 
-    def _exchange(self, one: Transaction, order: Order, reply: dict[str, Any], result: str) -> None:
-        self.keep(msgspec.structs.replace(one, reply=kept(reply), order=msgspec.to_builtins(order), result=result))
+    def exchange(self, one: Transaction, order: Order, reply: dict[str, Any], result: str) -> None:
+        """Put what is retrieved of a transaction in place of what it answered; the request is still answered the same."""
+        reply["order"] = order_block(order)
+        reply["timeOfLastUpdate"] = moment(self.now())
+        self.keep(
+            msgspec.structs.replace(
+                one, reply=kept(reply), order=msgspec.to_builtins(order), result=result, earlier=answers_of(one)
+            )
+        )
 
     # What follows.
 
-    def _following(
-        self,
-        merchant_id: str,
-        version: str,
-        order_id: str,
-        transaction_id: str,
-        operation: str,
-        digest: str,
-        body: Body,
-    ) -> Reply:
-        before = self.store.orders.get((merchant_id, order_id))
+    def _following(self, asked: Asked) -> Reply:
+        operation = asked.operation
+        before = self.store.orders.get((asked.merchant_id, asked.order_id))
         if before is None:
             if operation == "VOID":
                 raise Refusal("apiOperation", "INVALID", _NOTHING_TO_VOID)
             raise Refusal("order.id", "INVALID", "Unable to find the order.")
         order = msgspec.structs.replace(before, updated=self.now())
         if operation == "VOID":
-            return self._void(order, version, transaction_id, digest, body)
-        currency = currency_of(body, "transaction.currency")
+            return self._void(order, asked)
+        currency = currency_of(asked.body, "transaction.currency")
+        amount = amount_of(asked.body, "transaction.amount", currency)
         if currency != order.currency:
             raise Refusal("transaction.currency", "INVALID", "The order has another currency.")
-        amount = amount_of(body, "transaction.amount", currency)
         code = self._scripted(operation) or "APPROVED"
         good = result_of(code) == "SUCCESS"
         match operation:
-            case "CAPTURE":
-                if order.kind not in _HOLDS or order.voided:
-                    raise Refusal("apiOperation", "INVALID", "Value 'CAPTURE' is invalid. There is no authorization.")
-                if order.review == "PENDING":
-                    raise Refusal("apiOperation", "INVALID", "Value 'CAPTURE' is invalid. The order waits for review.")
-                if amount > order.authorized - order.captured:
-                    raise Refusal("transaction.amount", "INVALID", "The value exceeds the amount that is authorized.")
-                order.captured += amount if good else 0
             case "REFUND":
                 if not order.captured or order.voided:
                     raise Refusal("apiOperation", "INVALID", "Value 'REFUND' is invalid. Nothing was captured.")
@@ -414,22 +341,30 @@ class Gateway:
                 order.refunded += amount if good else 0
             case _:
                 if order.kind not in _HOLDS or order.voided:
-                    raise Refusal(
-                        "apiOperation", "INVALID", f"Value '{operation}' is invalid. There is no authorization."
-                    )
-                if amount < order.captured:
-                    raise Refusal("transaction.amount", "INVALID", "The value is less than what was captured.")
-                if good:
-                    order.authorized = order.amount = amount
-        return self._record(
-            order, version, transaction_id, operation, digest, body, code,
-            type_=_TYPES[operation], amount=amount, moved=amount if good else 0, response=response_block(code),
+                    text = f"Value '{operation}' is invalid. There is no authorization."
+                    raise Refusal("apiOperation", "INVALID", text)
+                if order.review in ("PENDING", "REJECTED"):
+                    said = "waits for review" if order.review == "PENDING" else "was rejected by review"
+                    raise Refusal("apiOperation", "INVALID", f"Value '{operation}' is invalid. The order {said}.")
+                self._change(order, operation, amount, good=good)
+        return self.record(
+            order, asked, code, type_=_TYPES[operation], amount=amount, moved=amount if good else 0,
+            response=response_block(code),
         )  # fmt: skip
 
-    def _void(self, order: Order, version: str, transaction_id: str, digest: str, body: Body) -> Reply:
-        wanted = find(body, "transaction.targetTransactionId")
-        if wanted is not None and (not isinstance(wanted, str) or not 1 <= len(wanted) <= 40):
-            raise Refusal("transaction.targetTransactionId", "INVALID", "The value must be 1 to 40 characters.")
+    def _change(self, order: Order, operation: str, amount: int, *, good: bool) -> None:
+        if operation == "CAPTURE":
+            if amount > order.authorized - order.captured:
+                raise Refusal("transaction.amount", "INVALID", "The value exceeds the amount that is authorized.")
+            order.captured += amount if good else 0
+            return
+        if amount < order.captured:
+            raise Refusal("transaction.amount", "INVALID", "The value is less than what was captured.")
+        if good:
+            order.authorized = order.amount = amount
+
+    def _void(self, order: Order, asked: Asked) -> Reply:
+        wanted = asked.find("transaction.targetTransactionId")
         transactions = self.store.of_order(order.merchant_id, order.id)
         if wanted is None:
             target = next((one for one in reversed(transactions.values()) if _may_be_voided(one, order)), None)
@@ -448,9 +383,8 @@ class Gateway:
                 case _:
                     order.voided = True
                     order.authorized = order.captured = order.refunded = 0
-        return self._record(
-            order, version, transaction_id, "VOID", digest, body, code,
-            type_=_VOIDABLE[target.type], amount=target.amount, moved=target.amount if good else 0,
+        return self.record(
+            order, asked, code, type_=_VOIDABLE[target.type], amount=target.amount, moved=target.amount if good else 0,
             response=response_block(code), target_id=target.id,
         )  # fmt: skip
 
@@ -463,14 +397,10 @@ class Gateway:
 
     # Replies.
 
-    def _record(
+    def record(
         self,
         order: Order,
-        version: str,
-        transaction_id: str,
-        operation: str,
-        digest: str,
-        body: Body,
+        asked: Asked,
         code: str,
         *,
         type_: str,
@@ -481,48 +411,20 @@ class Gateway:
         judged: Judged | None = None,
         target_id: str = "",
         result: str = "",
+        sent: bool = True,
     ) -> Reply:
+        """Keep a transaction and answer it; one that was not `sent` to the acquirer shows nothing of an acquirer."""
         sequence, now = self.store.sequence + 1, self.now()
-        result = result or result_of(code)
-        stan = f"{sequence % 1_000_000:06d}"
+        result = result or result_of(code, asked.operation)
         day = moment(now)[:10]
         block: dict[str, Any] = {
-            "acquirer": {
-                "batch": self.store.batch,
-                "date": day[5:7] + day[8:],
-                "id": "SIM_ACQUIRER",
-                "merchantId": f"SIM{order.merchant_id[:12]}",
-                "settlementDate": day,
-                "timeZone": "+0000",
-                "transactionId": f"SIM{sequence:012d}",
-            },
             "amount": decimal(amount, order.currency),
             "currency": order.currency,
-            "id": transaction_id,
-            "receipt": f"{sequence:012d}",
-            "source": find(body, "transaction.source") or "INTERNET",
-            "stan": stan,
-            "terminal": "SIM00001",
+            "id": asked.transaction_id,
+            "source": asked.find("transaction.source") or "INTERNET",
             "type": type_,
         } | (transaction or {})
-        reference = find(body, "transaction.reference")
-        if reference:
-            block["reference"] = reference
-        if target_id:
-            block["targetTransactionId"] = target_id
-        if judged is not None and judged.transaction_status:
-            block["authenticationStatus"] = judged.transaction_status
-        acquirer_code, _ = acquirer_answer(code)
         reply: dict[str, Any] = {
-            "authorizationResponse": {
-                "financialNetworkCode": "MCC",
-                "posData": "1025104006600",
-                "posEntryMode": "812",
-                "processingCode": "200000" if "REFUND" in type_ else "003000",
-                "responseCode": acquirer_code,
-                "stan": stan,
-                "transactionIdentifier": f"SIM{sequence:09d}{day[5:7]}{day[8:]}",
-            },
             "gatewayEntryPoint": "WEB_SERVICES_API",
             "merchant": order.merchant_id,
             "order": order_block(order),
@@ -531,37 +433,72 @@ class Gateway:
             "timeOfLastUpdate": moment(now),
             "timeOfRecord": moment(now),
             "transaction": block,
-            "version": version,
+            "version": asked.version,
         }
+        block["acquirer"] = {"id": "SIM_ACQUIRER", "merchantId": f"SIM{order.merchant_id[:12]}"}
+        if sent:
+            stan = f"{sequence % 1_000_000:06d}"
+            block |= {"receipt": f"{sequence:012d}", "stan": stan, "terminal": "SIM00001"}
+            block["acquirer"] |= {
+                "batch": self.store.batch,
+                "date": day[5:7] + day[8:],
+                "settlementDate": day,
+                "timeZone": "+0000",
+                "transactionId": f"SIM{sequence:012d}",
+            }
+            reply["authorizationResponse"] = {
+                "financialNetworkCode": "MCC",
+                "posData": "1025104006600",
+                "posEntryMode": "812",
+                "processingCode": "200000" if "REFUND" in type_ else "003000",
+                "responseCode": acquirer_answer(code)[0],
+                "stan": stan,
+                "transactionIdentifier": f"SIM{sequence:09d}{day[5:7]}{day[8:]}",
+            }
+        reference = asked.find("transaction.reference")
+        if reference:
+            block["reference"] = reference
+        if target_id:
+            block["targetTransactionId"] = target_id
+        if judged is not None and judged.transaction_status:
+            block["authenticationStatus"] = judged.transaction_status
         if order.card:
             source = {"provided": {"card": order.card}, "type": "CARD"}
-            token = find(body, "sourceOfFunds.token")
+            token = asked.find("sourceOfFunds.token")
             reply["sourceOfFunds"] = source | ({"token": token} if token else {})
         if judged is not None and judged.risk is not None:
             reply["risk"] = judged.risk
         if judged is not None and judged.authentication is not None:
             reply["authentication"] = judged.authentication
-        correlation_id = find(body, "correlationId")
+        correlation_id = asked.find("correlationId")
         if correlation_id:
             reply["correlationId"] = correlation_id
+        before = self.transaction(asked)
         self.keep(
             Transaction(
-                merchant_id=order.merchant_id, order_id=order.id, id=transaction_id, sequence=sequence, time=now,
-                operation=operation, request=digest, version=version, type=type_, amount=moved, currency=order.currency,
-                approved=result == "SUCCESS", gateway_code=code, result=result, reply=kept(reply),
+                merchant_id=order.merchant_id, order_id=order.id, id=asked.transaction_id, sequence=sequence, time=now,
+                operation=asked.operation, request=asked.digest, version=asked.version, type=type_, amount=moved,
+                currency=order.currency, approved=result == "SUCCESS", gateway_code=code, result=result, reply=kept(reply),
                 order=msgspec.to_builtins(order), target_id=target_id,
+                earlier=answers_of(before) if before is not None else [],
             )
         )  # fmt: skip
         return reply_of(201, reply)
 
-    def fingerprint(self, number: str) -> str:
-        """Return the keyed hash under which a card is compared."""
-        return fingerprint(self._key, number)
+
+def _answer_given(one: Transaction, asked: Asked) -> dict[str, Any] | None:
+    """Return what the same request was answered at first, None for another request."""
+    for answered in answers_of(one):
+        if answered.operation == asked.operation and hmac.compare_digest(answered.request, asked.digest):
+            return answered.reply
+    return None
 
 
-def _same_card(reply: dict[str, Any], number: str) -> bool:
-    card = reply.get("sourceOfFunds", {}).get("provided", {}).get("card", {})
-    return bool(card.get("number") == mask(number))
+def answers_of(one: Transaction) -> list[Answered]:
+    """Return the first answers to all requests that a transaction has had."""
+    if any(answered.request == one.request for answered in one.earlier):
+        return one.earlier
+    return [*one.earlier, Answered(one.operation, one.request, one.reply)]
 
 
 def _begin(order: Order, operation: str, transaction_id: str, approved: int) -> None:

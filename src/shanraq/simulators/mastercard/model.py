@@ -9,10 +9,19 @@ import msgspec
 from shanraq.simulators.mastercard.fees import FeeRule
 
 
-class Transaction(msgspec.Struct, kw_only=True, omit_defaults=True, tag_field="entry", tag="transaction"):
-    """One transaction as answered. `request` is the keyed hash of what was asked; `reply` the reply, amounts as texts.
+class Answered(msgspec.Struct, frozen=True):
+    """The first answer to a request: the same request is answered so again, whatever became of the transaction since."""
 
-    `amount` is what it moved: of an authorisation what was approved. `order` is the order's state after it.
+    operation: str
+    request: str
+    reply: dict[str, Any]
+
+
+class Transaction(msgspec.Struct, kw_only=True, omit_defaults=True, tag_field="entry", tag="transaction"):
+    """One transaction. `request` is the keyed hash of what was asked; `reply` what is retrieved, amounts as texts.
+
+    `amount` is what it moved: of an authorisation what was approved. `order` is the order's state after it. `earlier` holds the
+    first answers where `reply` is another by now: the second step of an authentication, a challenge, a review.
     """
 
     merchant_id: str
@@ -34,6 +43,7 @@ class Transaction(msgspec.Struct, kw_only=True, omit_defaults=True, tag_field="e
     target_id: str = ""
     settled: bool = False
     voided: bool = False
+    earlier: list[Answered] = []
 
 
 class Cutoff(msgspec.Struct, frozen=True, tag_field="entry", tag="cutoff"):
@@ -81,14 +91,15 @@ class Reset(msgspec.Struct, frozen=True, tag_field="entry", tag="reset"):
     time: float
 
 
-class Parts(msgspec.Struct, frozen=True, tag_field="entry", tag="parts"):
-    """The state of a part (sessions, tokens, ...) after a change."""
+class Part(msgspec.Struct, frozen=True, tag_field="entry", tag="part"):
+    """One thing of a part (a session, a token, a challenge, ...) after a change; None when it is gone."""
 
     name: str
-    state: dict[str, Any]
+    key: str
+    state: dict[str, Any] | None
 
 
-Entry = Transaction | Cutoff | DisputeStep | ClockAdvance | Reset | Parts
+Entry = Transaction | Cutoff | DisputeStep | ClockAdvance | Reset | Part
 
 
 class Order(msgspec.Struct, kw_only=True):
@@ -133,7 +144,7 @@ class Order(msgspec.Struct, kw_only=True):
         if self.voided:
             return "CANCELLED"
         if not self.kind:
-            return "FAILED" if self.failed else self.authentication_status or "INITIATED"
+            return "FAILED" if self.failed else _AUTHENTICATING.get(self.authentication_status, "INITIATED")
         fixed = _FIXED.get(self.kind)
         if fixed is not None:
             return fixed
@@ -146,6 +157,17 @@ class Order(msgspec.Struct, kw_only=True):
         return "CAPTURED" if self.captured >= self.authorized else "PARTIALLY_CAPTURED"
 
 
+_AUTHENTICATING = {
+    "AUTHENTICATION_INITIATED": "AUTHENTICATION_INITIATED",
+    "AUTHENTICATION_AVAILABLE": "AUTHENTICATION_INITIATED",
+    "AUTHENTICATION_PENDING": "AUTHENTICATION_INITIATED",
+    "AUTHENTICATION_SUCCESSFUL": "AUTHENTICATED",
+    "AUTHENTICATION_ATTEMPTED": "AUTHENTICATED",
+    "AUTHENTICATION_NOT_SUPPORTED": "AUTHENTICATION_NOT_NEEDED",
+    "AUTHENTICATION_FAILED": "AUTHENTICATION_UNSUCCESSFUL",
+    "AUTHENTICATION_REJECTED": "AUTHENTICATION_UNSUCCESSFUL",
+    "AUTHENTICATION_UNAVAILABLE": "AUTHENTICATION_UNSUCCESSFUL",
+}
 _FIXED = {
     "VERIFY": "VERIFIED",
     "STANDALONE_REFUND": "REFUNDED",

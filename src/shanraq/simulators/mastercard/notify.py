@@ -158,6 +158,15 @@ class Notifier:
         heapq.heappush(self._waiting, (self._now() + delay_seconds, self._count, notification))
         self._wake.set()
 
+    def forget(self) -> None:
+        """Forget what waits, what was sent, the addresses and the faults; what is on its way arrives."""
+        self.urls.clear()
+        self.log.clear()
+        self.faults.clear()
+        self._waiting.clear()
+        self._held.clear()
+        self._wake.set()
+
     def clock_moved(self) -> None:
         """Look again at what is due."""
         self._wake.set()
@@ -166,29 +175,6 @@ class Notifier:
     def waiting(self) -> int:
         """How many notifications wait, are held back, or are on their way."""
         return len(self._waiting) + len(self._held) + len(self._running)
-
-    # The journal.
-
-    def snapshot(self) -> dict[str, Any]:
-        """Return all that is still to be done as plain JSON; what is on its way counts as not sent."""
-        waiting = [[due, _kept(one)] for due, _, one in sorted(self._waiting, key=lambda entry: entry[:2])]
-        on_their_way = [[self._now(), _kept(one)] for one in self._running.values()]
-        return {
-            "urls": dict(self.urls),
-            "faults": msgspec.to_builtins(self.faults),
-            "waiting": on_their_way + waiting,
-            "held": [_kept(one) for one in self._held],
-        }
-
-    def restore(self, kept: Mapping[str, Any]) -> None:
-        """Take up again what a snapshot holds, in place of what waits now."""
-        self.urls = dict(kept["urls"])
-        self.faults = msgspec.convert(kept["faults"], list[NotificationFault])
-        self._held = [_read(one) for one in kept["held"]]
-        self._waiting = [(due, number, _read(one)) for number, (due, one) in enumerate(kept["waiting"])]
-        heapq.heapify(self._waiting)
-        self._count = len(self._waiting)
-        self._wake.set()
 
     # Sending.
 
@@ -263,17 +249,3 @@ def _is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
-
-
-def _kept(one: Notification) -> dict[str, Any]:
-    return {
-        "id": one.id,
-        "merchant": one.merchant_id,
-        "url": one.url,
-        "body": one.body.decode(),
-        "attempt": one.attempt,
-    }
-
-
-def _read(kept: Mapping[str, Any]) -> Notification:
-    return Notification(kept["id"], kept["merchant"], kept["url"], kept["body"].encode(), kept["attempt"])

@@ -45,20 +45,19 @@ class Step:
     recommendation: str
     status: str
     block: dict[str, Any]
-    order_status: str = ""
 
 
-def initiate(number: str, base_url: str, currency: str) -> Step:
-    """Answer INITIATE_AUTHENTICATION for a card."""
+def initiate(number: str, place: str, base_url: str, versions: frozenset[str]) -> Step:
+    """Answer INITIATE_AUTHENTICATION for a card; `place` tells one authentication from another."""
     answer = _CARDS.get((number[:6], number[-4:]), "")
     if answer == "E1":
         return Step(
             "FAILURE", "UNSPECIFIED_FAILURE", "DO_NOT_PROCEED", "AUTHENTICATION_UNAVAILABLE", {"version": "3DS2"}
         )
-    if not answer:
+    if not answer or "3DS2" not in versions:
         absent: dict[str, Any] = {"payerInteraction": "NOT_REQUIRED", "version": "NONE"}
         return Step("SUCCESS", "NOT_ENROLLED_3D_SECURE", "PROCEED", "AUTHENTICATION_NOT_SUPPORTED", absent)
-    data = base64.urlsafe_b64encode(b'{"threeDSServerTransID":"%s"}' % str(_id(number, "server")).encode()).decode()
+    data = base64.urlsafe_b64encode(b'{"threeDSServerTransID":"%s"}' % _id(place, "server").encode()).decode()
     url = f"{base_url}{PREFIX}method"
     block: dict[str, Any] = {
         "3ds2": {
@@ -80,7 +79,7 @@ def initiate(number: str, base_url: str, currency: str) -> Step:
     return Step("SUCCESS", "AUTHENTICATION_IN_PROGRESS", "PROCEED", "AUTHENTICATION_AVAILABLE", block)
 
 
-def authenticate(number: str, challenge_url: str) -> Step:
+def authenticate(number: str, place: str, challenge_url: str) -> Step:
     """Answer AUTHENTICATE_PAYER for a card; `challenge_url` is where the payer would be asked."""
     answer = _CARDS.get((number[:6], number[-4:]), "")
     if answer == "E2":
@@ -88,9 +87,9 @@ def authenticate(number: str, challenge_url: str) -> Step:
             "FAILURE", "UNSPECIFIED_FAILURE", "DO_NOT_PROCEED", "AUTHENTICATION_UNAVAILABLE", {"version": "3DS2"}
         )
     if answer != "C":
-        return outcome(number, answer or "U")
+        return _outcome(number, place, answer or "U")
     request = base64.urlsafe_b64encode(b'{"messageType":"CReq"}').decode()
-    block = _block(number, "C") | {
+    block = _block(number, place, "C") | {
         "payerInteraction": "REQUIRED",
         "redirect": {
             "customizedHtml": {"3ds2": {"acsUrl": challenge_url, "cReq": request}},
@@ -101,10 +100,18 @@ def authenticate(number: str, challenge_url: str) -> Step:
     return Step("PENDING", "AUTHENTICATION_IN_PROGRESS", "PROCEED", STATUS["C"], block)
 
 
-def outcome(number: str, letter: str) -> Step:
-    """Return how an authentication ended: Y, A, N, U or R. `number` may be masked."""
+def outcome(number: str, place: str, choice: str) -> Step:
+    """Return how a challenge ended by the payer's choice. `number` may be masked."""
+    step = _outcome(number, place, CHOICES[choice])
+    if choice == "cancelled":
+        step.block["3ds2"]["challengeCancel"] = "01"
+    step.block["payerInteraction"] = "REQUIRED"
+    return step
+
+
+def _outcome(number: str, place: str, letter: str) -> Step:
     good = letter in ("Y", "A")
-    block = _block(number, letter) | {"payerInteraction": "NOT_REQUIRED"}
+    block = _block(number, place, letter) | {"payerInteraction": "NOT_REQUIRED"}
     result = "SUCCESS" if good else "FAILURE"
     code = "APPROVED" if good else "AUTHENTICATION_FAILED"
     recommendation = "PROCEED" if good or letter == "U" else "DO_NOT_PROCEED"
@@ -120,9 +127,10 @@ def page(query: str, base_url: str) -> Reply:
 
 
 def answered(request: Request) -> tuple[str, str]:
-    """Return the challenge and the choice that a payer's form holds."""
+    """Return the challenge and the choice that a payer's form holds; no choice where it is none of the menu."""
     fields = parse_qs(request.body[:10_000].decode("latin-1"))
-    return fields.get("id", [""])[0], CHOICES.get(fields.get("choice", [""])[0], "")
+    choice = fields.get("choice", [""])[0]
+    return fields.get("id", [""])[0], choice if choice in CHOICES else ""
 
 
 def back(return_url: str, order_id: str, transaction_id: str, result: str) -> Reply:
@@ -136,9 +144,9 @@ def gone(text: str, status: int = 404) -> Reply:
     return _page(f"<p>{html.escape(text)}</p>", status)
 
 
-def _block(number: str, letter: str) -> dict[str, Any]:
+def _block(number: str, place: str, letter: str) -> dict[str, Any]:
     brand = brand_of(number)
-    scheme: dict[str, Any] = {"transactionId": str(_id(number, "ds"))}
+    scheme: dict[str, Any] = {"transactionId": _id(place, "ds")}
     eci = _ECI.get(letter)
     if eci is not None:
         scheme["acsEci"] = eci.get(brand, eci[""])
@@ -147,10 +155,10 @@ def _block(number: str, letter: str) -> dict[str, Any]:
     return {
         "3ds": scheme,
         "3ds2": {
-            "3dsServerTransactionId": str(_id(number, "server")),
-            "acsTransactionId": str(_id(number, "acs")),
+            "3dsServerTransactionId": _id(place, "server"),
+            "acsTransactionId": _id(place, "acs"),
             "directoryServerId": "A000000004" if brand == "MASTERCARD" else "A000000003",
-            "dsTransactionId": str(_id(number, "ds")),
+            "dsTransactionId": _id(place, "ds"),
             "methodCompleted": True,
             "methodSupported": "SUPPORTED",
             "protocolVersion": "2.2.0",
@@ -162,9 +170,9 @@ def _block(number: str, letter: str) -> dict[str, Any]:
     }
 
 
-def _id(number: str, what: str) -> uuid.UUID:
-    # From the digits that may be shown: the same before and after the number was masked.
-    return uuid.uuid5(uuid.NAMESPACE_OID, f"{what} {number[:6]} {number[-4:]}")
+def _id(place: str, what: str) -> str:
+    # The same at each step of an authentication, and after a restart.
+    return str(uuid.uuid5(uuid.NAMESPACE_OID, f"{what} {place}"))
 
 
 def _form(url: str, fields: dict[str, str]) -> str:

@@ -30,11 +30,18 @@ _AMOUNTS: Final = frozenset(
     ]
 )
 _DECIMAL: Final = re.compile(r"[0-9]+(\.[0-9]+)?")
+_BEYOND_ASCII: Final = re.compile(r"[^\x00-\x7f]+")
 
 
 def reply_of(status: int, body: Body) -> Reply:
-    """Return a reply with a JSON body."""
-    return Reply(status, _encode(body).decode().encode("latin-1", "backslashreplace"), JSON)
+    """Return a reply with a JSON body, in ASCII: it reads the same for who expects UTF-8 and who goes by the charset."""
+    text = _encode(body)
+    return Reply(status, text if text.isascii() else _BEYOND_ASCII.sub(_escaped, text.decode()).encode(), JSON)
+
+
+def _escaped(found: re.Match[str]) -> str:
+    units = found[0].encode("utf-16-be")
+    return "".join(f"\\u{units[at]:02x}{units[at + 1]:02x}" for at in range(0, len(units), 2))
 
 
 def refusal_reply(refusal: Refusal, correlation_id: str = "") -> Reply:
@@ -112,6 +119,11 @@ def response_block(code: str, csc: str = "", avs: str = "") -> dict[str, Any]:
     if avs:
         block["cardholderVerification"] = {"avs": {"acquirerCode": _AVS.get(avs, "U"), "gatewayCode": avs}}
     return block
+
+
+def not_sent(response: dict[str, Any]) -> dict[str, Any]:
+    """Return a `response` without what an acquirer says: it was not asked."""
+    return {name: response[name] for name in ("gatewayCode", "gatewayRecommendation")}
 
 
 _CSC: Final = {"MATCH": "M", "NO_MATCH": "N", "NOT_PROCESSED": "P"}

@@ -26,6 +26,7 @@ def run_mastercard_simulator(
     credentials_path: Path,
     *,
     tls: TlsPort | None = None,
+    index_lag_seconds: float = 0.0,
     hosts: Iterable[str] = (),
     journal: Path | None = None,
     control_token: str | None = None,
@@ -36,7 +37,9 @@ def run_mastercard_simulator(
     """
     hosts = tuple(hosts)
     credentials = obtain(credentials_path)
-    simulator = MastercardSimulator(credentials, hosts=hosts, journal=journal, control_token=control_token)
+    simulator = MastercardSimulator(
+        credentials, index_lag_seconds=index_lag_seconds, hosts=hosts, journal=journal, control_token=control_token
+    )
     context = None
     if tls is not None:
         names = {listen, *LOOPBACK_NAMES, *(urlsplit(f"//{host}").hostname or host for host in hosts)}

@@ -7,7 +7,7 @@ version is refused. The security code is in memory only, and gone after its firs
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -16,12 +16,15 @@ from shanraq.simulators.mastercard.fields import (
     NUMBER,
     SECURITY_CODE,
     Body,
+    Keep,
+    builtins_of,
     drop,
     find,
     find_choice,
     masked_body,
     merged,
     missing,
+    nobody,
     read_expiry,
     read_number,
     reject_card_numbers,
@@ -29,10 +32,13 @@ from shanraq.simulators.mastercard.fields import (
     require_text,
 )
 from shanraq.simulators.mastercard.refusal import Refusal
+from shanraq.simulators.mastercard.schema import check_fields
 
 LIFE: Final = timedelta(minutes=15)
+SESSION_PREFIX: Final = "SESSION"
 _HIGHEST_LIMIT: Final = 25
 _FIRST_CHECKOUT_VERSION: Final = 63
+_SWEEP_FROM: Final = 1000
 _SESSION_ID: Final = re.compile(r"[ -~]{31,35}", re.ASCII)
 
 # What an update may put into a session; the rest of an operation is for the merchant's own request.
@@ -63,24 +69,40 @@ class _Session:
 
 
 class Sessions:
-    """Keeps the sessions of all merchants; `word(n)` returns n fresh letters and digits."""
+    """Keeps the sessions of all merchants; `word(n)` returns n fresh letters and digits.
 
-    def __init__(self, word: Callable[[int], str]) -> None:
+    `keep` is told of each session that has changed, without its card number and security code, and of each that is gone.
+    """
+
+    def __init__(self, word: Callable[[int], str], keep: Keep = nobody) -> None:
         self._word = word
+        self._keep = keep
         self._sessions: dict[str, _Session] = {}
+        self._sweep_at = _SWEEP_FROM
+
+    def __len__(self) -> int:
+        return len(self._sessions)
+
+    def forget(self) -> None:
+        """Forget all sessions."""
+        self._sessions = {}
+        self._sweep_at = _SWEEP_FROM
 
     # The operations.
 
     def create(self, body: Body, merchant_id: str, now: datetime) -> Body:
         """Answer CREATE_SESSION; raises `Refusal` for a limit outside 0 to 25."""
         reject_unknown(body, _CREATE)
+        check_fields(body)
         session = self._open(body, merchant_id, now)
+        self._save(session)
         return self._reply(session)
 
     def update(self, session_id: str, body: Body, merchant_id: str, now: datetime) -> Body:
         """Answer UPDATE_SESSION; raises `Refusal` for an unknown session, an old version, or a bad field."""
         session = self._get(session_id, merchant_id, now)
         reject_unknown(body, _UPDATE)
+        check_fields(body)
         self._put(session, body, now)
         return self._reply(session)
 
@@ -95,6 +117,7 @@ class Sessions:
         if operation != asked:
             raise Refusal("apiOperation", "INVALID", f"This version has {asked}.")
         reject_unknown(body, _CHECKOUT)
+        check_fields(body)
         kind = find_choice(body, "interaction.operation", _OPERATIONS)
         if kind is None and version >= _FIRST_CHECKOUT_VERSION:
             raise missing("interaction.operation")
@@ -138,6 +161,7 @@ class Sessions:
         session = self._named(body, merchant_id, now)
         if session is not None and drop(session.fields, SECURITY_CODE):
             session.version = self._fresh_version(session.version)
+            self._save(session)
 
     def authenticate(self, session_id: str, merchant_id: str, now: datetime) -> None:
         """Count one request that has the session for its password; raises `Refusal` (401) above the session's limit."""
@@ -146,31 +170,14 @@ class Sessions:
         if not known or session is None or session.used >= session.limit:
             raise Refusal("", "", "Invalid credentials.", status=401)
         session.used += 1
+        self._save(session)
 
     # The journal.
 
-    def snapshot(self) -> dict[str, Any]:
-        """Return the sessions without card numbers and security codes."""
-        return {
-            "sessions": [
-                {
-                    "id": session.id,
-                    "merchant": session.merchant_id,
-                    "version": session.version,
-                    "time": session.time.isoformat(),
-                    "limit": session.limit,
-                    "used": session.used,
-                    "updateStatus": session.update_status,
-                    "fields": masked_body(session.fields),
-                }
-                for session in self._sessions.values()
-            ]
-        }
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """Take the sessions of a snapshot; the card number is gone, so that the payer must give it again."""
-        self._sessions = {}
-        for kept in state["sessions"]:
+    def restore(self, states: Iterable[dict[str, Any]]) -> None:
+        """Take the sessions that were kept; the card number is gone, so that the payer must give it again."""
+        self.forget()
+        for kept in states:
             fields = merged(kept["fields"], {})
             drop(fields, NUMBER)
             self._sessions[kept["id"]] = _Session(
@@ -184,6 +191,28 @@ class Sessions:
                 fields=fields,
             )
 
+    def _save(self, session: _Session) -> None:
+        state = {
+            "id": session.id,
+            "merchant": session.merchant_id,
+            "version": session.version,
+            "time": session.time.isoformat(),
+            "limit": session.limit,
+            "used": session.used,
+            "updateStatus": session.update_status,
+            "fields": builtins_of(masked_body(session.fields)),
+        }
+        self._keep(session.id, state)
+
+    def _sweep(self, now: datetime) -> None:
+        """Forget the sessions whose time is over, seldom enough to cost nothing beside the requests."""
+        if len(self._sessions) < self._sweep_at:
+            return
+        for old in [one.id for one in self._sessions.values() if now - one.time > LIFE]:
+            del self._sessions[old]
+            self._keep(old, None)
+        self._sweep_at = max(_SWEEP_FROM, 2 * len(self._sessions))
+
     # Parts.
 
     def _open(self, body: Body, merchant_id: str, now: datetime) -> _Session:
@@ -192,8 +221,10 @@ class Sessions:
             limit = _HIGHEST_LIMIT
         if not isinstance(limit, int) or isinstance(limit, bool) or not 0 <= limit <= _HIGHEST_LIMIT:
             raise Refusal("session.authenticationLimit", "INVALID", "The value must be a number from 0 to 25.")
-        self._sessions = {name: kept for name, kept in self._sessions.items() if now - kept.time <= LIFE}
-        session = _Session(f"SESSION{self._word(24).upper()}", merchant_id, self._fresh_version(""), now, limit)
+        self._sweep(now)
+        session = _Session(
+            f"{SESSION_PREFIX}{self._word(24).upper()}", merchant_id, self._fresh_version(""), now, limit
+        )
         self._sessions[session.id] = session
         return session
 
@@ -202,9 +233,6 @@ class Sessions:
         fields = {name: value for name, value in body.items() if name not in {"session", "correlationId"}}
         read_number(fields)
         read_expiry(fields)
-        code = find(fields, SECURITY_CODE)
-        if code is not None and not (isinstance(code, str) and re.fullmatch(r"[0-9]{3,4}", code, re.ASCII)):
-            raise Refusal(SECURITY_CODE, "INVALID", "The value must be three or four digits.")
         reject_card_numbers(fields)
         if find(fields, NUMBER) is not None:
             # The code belongs to one card: it does not pass to another.
@@ -213,6 +241,7 @@ class Sessions:
         session.version = self._fresh_version(session.version)
         session.time = now
         session.update_status = "SUCCESS"
+        self._save(session)
 
     def _fresh_version(self, old: str) -> str:
         version = old

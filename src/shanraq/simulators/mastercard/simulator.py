@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import random
 import ssl
 import time
@@ -15,6 +16,7 @@ import msgspec
 import structlog
 
 from shanraq.simulators.mastercard import payer
+from shanraq.simulators.mastercard.authentication import Authentications
 from shanraq.simulators.mastercard.control import PREFIX, control
 from shanraq.simulators.mastercard.control_settle import control_settlement
 from shanraq.simulators.mastercard.credentials import MastercardCredentials
@@ -24,23 +26,50 @@ from shanraq.simulators.mastercard.disputes import Disputes, disputes_csv
 from shanraq.simulators.mastercard.faults import Fault, FaultKind, Faults
 from shanraq.simulators.mastercard.fees import DEFAULT as DEFAULT_FEES
 from shanraq.simulators.mastercard.fees import FeeRule
-from shanraq.simulators.mastercard.fields import Body, find, find_text, masked_body
-from shanraq.simulators.mastercard.gateway import Gateway, Judged
+from shanraq.simulators.mastercard.fields import (
+    NUMBER,
+    Body,
+    find,
+    find_text,
+    masked_body,
+    missing,
+    read_expiry,
+    read_number,
+)
+from shanraq.simulators.mastercard.gateway import Asked, Gateway, Judged
 from shanraq.simulators.mastercard.history import history_csv, read_query
-from shanraq.simulators.mastercard.model import ClockAdvance, Cutoff, Entry, Parts, Reset
+from shanraq.simulators.mastercard.model import ClockAdvance, Cutoff, Entry, Part, Reset, Transaction
 from shanraq.simulators.mastercard.notify import NotificationFault, Notifier, is_notification_url
 from shanraq.simulators.mastercard.refusal import Refusal
-from shanraq.simulators.mastercard.render import JSON, refusal_reply, reply_of, told
+from shanraq.simulators.mastercard.render import JSON, kept, refusal_reply, reply_of, told
 from shanraq.simulators.mastercard.render import moment as render_moment
-from shanraq.simulators.mastercard.risk import DECISIONS, Rule, Seen, assess, check
+from shanraq.simulators.mastercard.risk import (
+    DECISIONS,
+    Filters,
+    Rule,
+    Seen,
+    assess,
+    check_countries,
+    check_note,
+    checked,
+)
 from shanraq.simulators.mastercard.route import Resource, Route, find_route
-from shanraq.simulators.mastercard.sessions import Sessions
+from shanraq.simulators.mastercard.sessions import SESSION_PREFIX, Sessions
 from shanraq.simulators.mastercard.settle import statement_csv
 from shanraq.simulators.mastercard.store import Journal, Store
 from shanraq.simulators.mastercard.tokens import Tokens
+from shanraq.simulators.mastercard.triggers import Triggers
 from shanraq.simulators.mastercard.upload import Uploads
-from shanraq.simulators.mastercard.validate import currency_of, parse
-from shanraq.simulators.mastercard.verify import Verifier
+from shanraq.simulators.mastercard.validate import (
+    AUTHENTICATION,
+    amount_of,
+    check_assessment_fields,
+    check_id,
+    currency_of,
+    decimal,
+    parse,
+)
+from shanraq.simulators.mastercard.verify import Verifier, password_of
 from shanraq.simulators.serve import Answer, HttpServer, Reply, Request
 
 log = structlog.get_logger(__name__)
@@ -49,6 +78,8 @@ _REPORTS: Final = frozenset({Resource.HISTORY, Resource.SETTLEMENT, Resource.DIS
 _GARBAGE: Final = Reply(201, b'{"result": "SUC, <html>', JSON)
 _BAD_GATEWAY: Final = Reply(502, b"<html>Bad Gateway</html>", "text/html")
 _TOO_MANY: Final = Reply(429, b"{}", JSON, headers=(("Retry-After", "1"),))
+_TOO_LARGE: Final = refusal_reply(Refusal("", "", "The request body is too large.", status=413))
+_CREATED: Final = 201
 _BODY_LIMIT_BYTES: Final = 4 * 1024 * 1024
 _LETTERS: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
@@ -64,9 +95,10 @@ class _Review(msgspec.Struct, forbid_unknown_fields=True):
 class MastercardSimulator:
     """The Mastercard Gateway (MPGS, REST-JSON) on one or two ports, with all state in memory.
 
-    `clock` gives the wall clock in seconds; orders go by the simulated clock, which starts there and can be advanced. `hosts`
-    are further names that clients of the Developers add-on may sign. With `journal`, every entry is written to that file
-    before it is answered, and read back at the next start. The control API is off without `control_token`.
+    `clock` gives the wall clock in seconds; orders go by the simulated clock, which starts there and can be advanced. A
+    transaction is in the history `index_lag_seconds` after it was made. `hosts` are further names that clients of the
+    Developers add-on may sign. With `journal`, every entry is written to that file before it is answered, and read back at
+    the next start. The control API is off without `control_token`.
     """
 
     def __init__(
@@ -74,6 +106,7 @@ class MastercardSimulator:
         credentials: MastercardCredentials,
         *,
         seed: int = 0,
+        index_lag_seconds: float = 0.0,
         hosts: Iterable[str] = (),
         clock: Callable[[], float] = time.time,
         journal: Path | None = None,
@@ -86,24 +119,38 @@ class MastercardSimulator:
         self._journal: Journal | None = None
         self._clock = clock
         self._hosts = tuple(hosts)
+        if not 0 <= index_lag_seconds < float("inf"):
+            raise ValueError("the index lag must be a number of seconds from 0")
+        self._index_lag_seconds = index_lag_seconds
+        self._seed = seed
         self._random = random.Random(seed)  # noqa: S311 - ids of a reproducible run, no secret
         self.store = Store()
-        self.gateway = Gateway(self.store, self._keep, self.now, seed=seed, judge=self._judge)
-        self.gateway.base_url = lambda: self._base_url
-        self.gateway.new_key = lambda: self._word(32)
-        self.risk_rules: list[Rule] = []
-        self.sessions = Sessions(self._word)
+        self.gateway = Gateway(
+            self.store, self._keep, self.now, credentials.comparison_key(), judge=self._judge, random=self._random
+        )
+        self.authentications = Authentications(self.gateway, lambda: self._base_url, lambda: self._word(32), self._tell)
+        self.gateway.authenticate = self.authentications.operate
+        self.filters = Filters()
         self.fees: tuple[FeeRule, ...] = DEFAULT_FEES
         self.disputes = Disputes(self.store, self._keep, self.now)
-        self.uploads = Uploads(self._operate_line, self._keep_part, self.gateway.fingerprint, self.now)
-        self.tokens = Tokens(lambda count: "".join(str(self._random.randrange(10)) for _ in range(count)))
+        self.uploads = Uploads(
+            self._operate_line,
+            lambda key, state: self._keep(Part("upload", key, state)),
+            self.gateway.fingerprint,
+            self.now,
+        )
+        self.sessions = Sessions(self._word, lambda key, state: self._keep(Part("session", key, state)))
+        self.tokens = Tokens(
+            lambda count: "".join(str(self._random.randrange(10)) for _ in range(count)),
+            lambda key, state: self._keep(Part("token", key, state)),
+        )
         self.notifier = Notifier(
             self.now, lambda: self._word(32), lambda _: credentials.notification_secret, secret_over_loopback=True
         )
         self._verifier = Verifier(credentials)
         self._faults = Faults()
         self._developers: Developers | None = None
-        self._server = HttpServer(self.answer, body_limit_bytes=_BODY_LIMIT_BYTES)
+        self._server = HttpServer(self.answer, body_limit_bytes=_BODY_LIMIT_BYTES, too_large=_TOO_LARGE)
 
     # Running.
 
@@ -175,15 +222,20 @@ class MastercardSimulator:
         self.store.apply(entry)
 
     def _restore(self) -> None:
-        for name, part in (("sessions", self.sessions), ("tokens", self.tokens)):
-            state = self.store.parts.get(name)
-            if state:
-                part.restore(state)
-        self.uploads.restore(self.store.parts)
-        rules = self.store.parts.get("risk", {}).get("rules", [])
-        self.risk_rules = msgspec.convert(rules, list[Rule])
-        if "fees" in self.store.parts:
-            self.fees = msgspec.convert(self.store.parts["fees"]["rules"], tuple[FeeRule, ...])
+        # What was made before the stop is not made again: the ids after it are others.
+        self._random.seed(f"{self._seed} {self.store.entries}")
+        self.sessions.restore(self._parts("session"))
+        self.tokens.restore(self._parts("token"))
+        self.uploads.restore(self._parts("upload"))
+        for state in self._parts("filters"):
+            self.filters = Filters(msgspec.convert(state["rules"], list[Rule]), dict(state["countries"]))
+        for state in self._parts("notification_urls"):
+            self.notifier.urls |= state
+        for state in self._parts("fees"):
+            self.fees = msgspec.convert(state["rules"], tuple[FeeRule, ...])
+
+    def _parts(self, name: str) -> list[dict[str, Any]]:
+        return list(self.store.parts.get(name, {}).values())
 
     # Control.
 
@@ -212,10 +264,16 @@ class MastercardSimulator:
         self._faults.waiting.clear()
 
     def reset(self) -> None:
-        """Forget all orders, scripted answers and faults."""
+        """Forget everything but the merchants and the clock: orders, sessions, tokens, rules, triggers, faults, and so on."""
         self._keep(Reset(self.now()))
         self.gateway.scripted.clear()
+        self.gateway.triggers = Triggers()
+        self.filters = Filters()
+        self.fees = DEFAULT_FEES
+        self.sessions.forget()
+        self.tokens.forget()
         self.uploads.forget()
+        self.notifier.forget()
         self.clear_faults()
 
     def advance_clock(self, seconds: float) -> None:
@@ -232,7 +290,7 @@ class MastercardSimulator:
     def set_fees(self, rules: Iterable[FeeRule]) -> None:
         """Set the table of fees for the batches to come; those that were closed keep theirs."""
         self.fees = tuple(rules)
-        self._keep_part("fees", {"rules": msgspec.to_builtins(self.fees)})
+        self._keep(Part("fees", "", {"rules": msgspec.to_builtins(self.fees)}))
 
     def journal(self) -> list[dict[str, Any]]:
         """Return every transaction of every merchant, oldest first, amounts in minor units."""
@@ -280,23 +338,33 @@ class MastercardSimulator:
         match method, path:
             case "PUT", "risk-rules":
                 rules = msgspec.json.decode(request.body, type=list[Rule])
-                check(rules)
-                self.risk_rules = rules
-                self._keep_part("risk", {"rules": msgspec.to_builtins(rules)})
+                self._filter(Filters(checked(rules, self.gateway.fingerprint), self.filters.countries))
+            case "PUT", "risk-countries":
+                countries = msgspec.json.decode(request.body, type=dict[str, str])
+                check_countries(countries)
+                self._filter(Filters(self.filters.rules, countries))
+            case "GET", "risk-rules":
+                return {"rules": msgspec.to_builtins(self.filters.rules), "countries": self.filters.countries}
             case "POST", "review":
                 asked = msgspec.json.decode(request.body, type=_Review)
                 if asked.decision not in DECISIONS:
                     raise ValueError(f"decision must be one of {', '.join(sorted(DECISIONS))}")
+                check_note(asked.note, asked.user_id)
                 self.gateway.decide_review(asked.merchant_id, asked.order_id, asked.decision, asked.note, asked.user_id)
+            case "GET", "challenges":
+                return {"challenges": self.authentications.open_challenges()}
             case "POST", "notification-faults":
                 fault = msgspec.json.decode(request.body, type=NotificationFault)
                 self.notifier.faults.append(fault)
             case "PUT", "notification-url":
                 wanted = msgspec.json.decode(request.body, type=dict[str, str])
                 for merchant_id, url in wanted.items():
+                    if merchant_id not in (self.credentials.merchant_id, self.credentials.other_merchant_id):
+                        raise ValueError("a key is none of the two merchants")
                     if url and not is_notification_url(url):
                         raise ValueError(f"{merchant_id}: not a URL for notifications")
-                    self.notifier.urls[merchant_id] = url
+                self.notifier.urls |= wanted
+                self._keep(Part("notification_urls", "", dict(self.notifier.urls)))
             case "GET", "notifications":
                 sent = [
                     {
@@ -371,6 +439,10 @@ class MastercardSimulator:
             return refusal_reply(Refusal("", "", "The server failed.", "SERVER_FAILED", 500))
 
     def _verify(self, request: Request, route: Route) -> None:
+        session_id = password_of(request, route.merchant_id)
+        if session_id.startswith(SESSION_PREFIX) and _is_for_browsers(request, route, session_id):
+            self.sessions.authenticate(session_id, route.merchant_id, self._moment())
+            return
         self._verifier.verify(request, route.merchant_id, reporting=route.resource in _REPORTS)
 
     def _carry_out(self, request: Request, route: Route) -> Reply:
@@ -379,16 +451,19 @@ class MastercardSimulator:
             case "PUT", Resource.TRANSACTION:
                 return self._operate(request, route)
             case "GET", Resource.TRANSACTION:
-                return self.gateway.retrieve_transaction(merchant_id, *route.ids)
+                return self.gateway.retrieve_transaction(merchant_id, route.version, *route.ids)
             case "GET", Resource.ORDER:
-                return self.gateway.retrieve_order(merchant_id, *route.ids)
+                return self.gateway.retrieve_order(merchant_id, route.version, *route.ids)
             case _, Resource.SESSIONS | Resource.SESSION:
                 return self._session(request, route)
             case _, Resource.TOKENS | Resource.TOKEN | Resource.TOKEN_SEARCH:
                 return self._token(request, route)
+            case _, Resource.RISK_ASSESSMENT:
+                return self._assess(request, route)
             case _, Resource.HISTORY:
                 query = read_query(route.query)
-                replies = (told(one.reply) for one in self.store.of_merchant(merchant_id))
+                indexed = self.now() - self._index_lag_seconds
+                replies = (told(one.reply) for one in self.store.of_merchant(merchant_id) if one.time <= indexed)
                 return Reply(200, history_csv(query, replies), "text/csv;charset=utf-8")
             case _, Resource.SETTLEMENT:
                 content = statement_csv(read_query(route.query), self.store.batches, merchant_id)
@@ -418,29 +493,32 @@ class MastercardSimulator:
         raw = parse(request.body)
         merchant_id, moment = route.merchant_id, self._moment()
         order_id, transaction_id = route.ids
-        before = self.store.of_order(merchant_id, order_id).get(transaction_id)
-        second = find(raw, "apiOperation") == "AUTHENTICATE_PAYER"
-        known = before is not None and not (second and before.operation == "INITIATE_AUTHENTICATION")
-        body = raw
-        if not known:
-            if find(raw, "session.id") is not None:
-                body = self.sessions.resolve(body, merchant_id, moment)
-            if find(body, "sourceOfFunds.token") is not None:
-                body = self.tokens.resolve(body, merchant_id)
+        known = self.store.of_order(merchant_id, order_id).get(transaction_id)
+        again = known is not None and find(raw, "apiOperation") in {"INITIATE_AUTHENTICATION", known.operation}
+        body = raw if again else self._resolved(raw, merchant_id)
         reply = self.gateway.operate(merchant_id, route.version, order_id, transaction_id, body, raw)
-        if not known:
-            order = self.store.orders[merchant_id, order_id]
-            done = self.store.of_order(merchant_id, order_id)[transaction_id]
-            self.notifier.notify(merchant_id, told(done.reply), url=order.notification_url)
-        if not known and find(raw, "session.id") is not None:
-            self.sessions.consume(raw, merchant_id, moment)
-            self._keep_part("sessions", self.sessions.snapshot())
+        if reply.status == _CREATED:
+            self._tell(self.store.of_order(merchant_id, order_id)[transaction_id])
+            if find(body, "apiOperation") not in AUTHENTICATION:
+                self.sessions.consume(raw, merchant_id, moment)
         return reply
 
     def _operate_line(self, merchant_id: str, version: str, order_id: str, transaction_id: str, body: Body) -> Body:
         route = Route(Resource.TRANSACTION, merchant_id, version, (order_id, transaction_id))
-        self._operate(Request("PUT", "", {}, msgspec.json.encode(body)), route)
-        return told(self.store.of_order(merchant_id, order_id)[transaction_id].reply)
+        return parse(self._operate(Request("PUT", "", {}, msgspec.json.encode(body)), route).body)
+
+    def _resolved(self, raw: Body, merchant_id: str) -> Body:
+        """Return a body with the fields of its session and the card of its token; raises Refusal where there are none."""
+        body = raw
+        if find(raw, "session") is not None:
+            body = self.sessions.resolve(body, merchant_id, self._moment())
+        if find(body, "sourceOfFunds.token") is not None:
+            body = self.tokens.resolve(body, merchant_id)
+        return body
+
+    def _tell(self, done: Transaction) -> None:
+        url = self.store.orders[done.merchant_id, done.order_id].notification_url
+        self.notifier.notify(done.merchant_id, told(done.reply), url=url)
 
     def _session(self, request: Request, route: Route) -> Reply:
         merchant_id, moment = route.merchant_id, self._moment()
@@ -453,7 +531,6 @@ class MastercardSimulator:
             answer, status = self.sessions.initiate_checkout(body, merchant_id, moment, int(route.version)), 201
         else:
             answer, status = self.sessions.create(body, merchant_id, moment), 201
-        self._keep_part("sessions", self.sessions.snapshot())
         return self._shown(route, answer, status)
 
     def _token(self, request: Request, route: Route) -> Reply:
@@ -464,7 +541,7 @@ class MastercardSimulator:
             answer, status = self.tokens.delete(route.ids[0], merchant_id), 200
         else:
             body = parse(request.body)
-            if find(body, "session.id") is not None:
+            if find(body, "session") is not None:
                 body = self.sessions.resolve(body, merchant_id, self._moment())
             match route.resource:
                 case Resource.TOKEN_SEARCH:
@@ -473,7 +550,6 @@ class MastercardSimulator:
                     answer, status = self.tokens.put(route.ids[0], body, merchant_id, self._moment()), 200
                 case _:
                     answer, status = self.tokens.create(body, merchant_id, self._moment()), 201
-        self._keep_part("tokens", self.tokens.snapshot())
         return self._shown(route, answer, status)
 
     def _close_batch(self, request: Request, route: Route) -> Reply:
@@ -488,22 +564,66 @@ class MastercardSimulator:
         head = {"merchant": route.merchant_id, "result": "SUCCESS", "version": route.version}
         return reply_of(status, head | masked_body(answer))
 
-    def _judge(
-        self, merchant_id: str, order_id: str, operation: str, body: Body, number: str, csc: str, avs: str
-    ) -> Judged:
-        judged = self.gateway.authentication_of(merchant_id, order_id, body)
+    def _judge(self, asked: Asked, number: str, csc: str, avs: str) -> Judged:
+        judged = self.authentications.of_payment(asked)
         if judged.gateway_code:
             return judged
-        seen = Seen(
-            number, self.gateway.fingerprint(number), csc, avs, judged.transaction_status,
-            find_text(body, "device.ipAddress") or "",
-        )  # fmt: skip
-        decision, block = assess(self.risk_rules, operation, body, seen, lambda: render_moment(self.now()))
-        judged.risk = block
+        decision, judged.risk = self._filtered(asked.operation, asked.body, csc, avs, judged.transaction_status)
         if decision == "REJECTED":
             judged.gateway_code = "BLOCKED"
         judged.review = "PENDING" if decision == "REVIEW_REQUIRED" else ""
         return judged
+
+    def _filtered(
+        self, operation: str, body: Body, csc: str, avs: str, authentication: str
+    ) -> tuple[str, dict[str, Any] | None]:
+        number = read_number(body) or ""
+        card = self.gateway.fingerprint(number) if number else ""
+        seen = Seen(number, card, csc, avs, authentication, find(body, "device.ipAddress") or "")
+        return assess(self.filters, operation, body, seen, lambda: render_moment(self.now()))
+
+    def _assess(self, request: Request, route: Route) -> Reply:
+        """Answer the stand-alone risk assessment: nothing is sent to an acquirer, and no order begins."""
+        raw, merchant_id, (assessment_id,) = parse(request.body), route.merchant_id, route.ids
+        check_id(assessment_id, "riskassessment.id")
+        key, digest = f"{merchant_id} {assessment_id}", self.gateway.digest(raw)
+        before = self.store.parts.get("assessment", {}).get(key)
+        if before is not None:
+            if not hmac.compare_digest(before["request"], digest):
+                raise Refusal("riskassessment.id", "INVALID", "An assessment with this id and other content exists.")
+            return reply_of(200, told(before["reply"]))
+        wanted = find(raw, "requestAction")
+        if wanted is None:
+            raise missing("requestAction")
+        body = self._resolved(raw, merchant_id)
+        check_assessment_fields(body)
+        currency = currency_of(body, "order.currency")
+        amount = amount_of(body, "order.amount", currency)
+        if read_number(body) is None:
+            raise missing(NUMBER)
+        read_expiry(body)
+        status = self.authentications.status_in(body)
+        _, block = self._filtered("PAY", body, *self.gateway.checks_of(body), status)
+        assert block is not None
+        if wanted == "INFORMATION_ONLY":
+            # What was done elsewhere is noted for later assessments: nobody waits for a decision.
+            block["response"] |= {"gatewayCode": "NOT_CHECKED", "review": {"decision": "NOT_REQUIRED"}}
+        reply = {
+            "merchant": merchant_id,
+            "order": {"amount": decimal(amount, currency), "currency": currency},
+            "result": "SUCCESS",
+            "risk": block,
+            "riskAssessment": {"id": assessment_id, "requestAction": wanted},
+            "timeOfRecord": render_moment(self.now()),
+            "version": route.version,
+        }
+        self._keep(Part("assessment", key, {"request": digest, "reply": kept(reply)}))
+        return reply_of(201, reply)
+
+    def _filter(self, filters: Filters) -> None:
+        state = {"rules": msgspec.to_builtins(filters.rules), "countries": filters.countries}
+        self._keep(Part("filters", "", state))
+        self.filters = filters
 
     def _browser(self, request: Request) -> Reply:
         path, _, query = request.target.partition("?")
@@ -513,16 +633,13 @@ class MastercardSimulator:
             case "challenge":
                 return payer.page(query, self._base_url)
             case "answer" if request.method == "POST":
-                key, letter = payer.answered(request)
-                if not letter:
+                key, choice = payer.answered(request)
+                if not choice:
                     return payer.gone("Choose how the challenge shall end.", 400)
-                done = self.gateway.finish_challenge(key, letter)
+                done = self.authentications.finish(key, choice)
                 return payer.gone("There is no such challenge.") if done is None else payer.back(*done)
             case _:
                 return payer.gone("There is nothing here.")
-
-    def _keep_part(self, name: str, state: dict[str, Any]) -> None:
-        self._keep(Parts(name, state))
 
     def _moment(self) -> datetime:
         return datetime.fromtimestamp(self.now(), UTC)
@@ -547,6 +664,13 @@ def _named(request: Request) -> str:
         return ""
     name = body.get("apiOperation") if isinstance(body, dict) else None
     return name if isinstance(name, str) else ""
+
+
+def _is_for_browsers(request: Request, route: Route, session_id: str) -> bool:
+    """Tell whether a request is one that a payer's browser may send with a session for its password."""
+    if route.resource is Resource.SESSION:
+        return route.ids == (session_id,)
+    return route.resource is Resource.TRANSACTION and request.method == "PUT" and _named(request) in AUTHENTICATION
 
 
 def _place_of(error: Exception) -> dict[str, object]:

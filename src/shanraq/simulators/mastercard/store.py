@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -15,7 +15,7 @@ from shanraq.simulators.mastercard.model import (
     DisputeStep,
     Entry,
     Order,
-    Parts,
+    Part,
     Reset,
     Transaction,
 )
@@ -30,10 +30,11 @@ class Store:
 
     def __init__(self) -> None:
         self.clock_offset_seconds = 0.0
-        self.parts: dict[str, dict[str, object]] = {}
+        self.entries = 0
         self._forget()
 
     def _forget(self) -> None:
+        self.parts: dict[str, dict[str, dict[str, Any]]] = {}
         self.orders: dict[tuple[str, str], Order] = {}
         self.transactions: dict[tuple[str, str], dict[str, Transaction]] = {}
         self.all: list[Transaction] = []
@@ -47,10 +48,11 @@ class Store:
     @property
     def is_new(self) -> bool:
         """Tell whether nothing was applied yet."""
-        return not self.sequence and not self.parts and not self.clock_offset_seconds
+        return not self.entries
 
     def apply(self, entry: Entry) -> None:
         """Take one entry of the journal."""
+        self.entries += 1
         match entry:
             case Transaction():
                 self._keep(entry)
@@ -60,8 +62,12 @@ class Store:
                 self._dispute(entry)
             case ClockAdvance():
                 self.clock_offset_seconds += entry.seconds
-            case Parts():
-                self.parts[entry.name] = entry.state
+            case Part():
+                of_part = self.parts.setdefault(entry.name, {})
+                if entry.state is None:
+                    of_part.pop(entry.key, None)
+                else:
+                    of_part[entry.key] = entry.state
             case Reset():
                 self._forget()
 
@@ -71,12 +77,15 @@ class Store:
         order = msgspec.convert(entry.order, Order)
         self.orders[place] = order
         of_order = self.transactions.setdefault(place, {})
-        if entry.id in of_order:
-            # The second step of an authentication goes by the id of the first; a review changes what was answered.
-            old = of_order[entry.id]
-            self.all = [one for one in self.all if one is not old]
-            self.unsettled = [one for one in self.unsettled if one is not old]
+        old = of_order.get(entry.id)
         of_order[entry.id] = entry
+        if old is not None:
+            # The second step of an authentication goes by the id of the first; a review changes what is retrieved.
+            entry.settled, entry.voided = old.settled, old.voided
+            self.all[_place(self.all, old)] = entry
+            if any(one is old for one in self.unsettled):
+                self.unsettled[_place(self.unsettled, old)] = entry
+            return
         self.all.append(entry)
         if entry.approved and entry.type.startswith("VOID_") and entry.target_id in of_order:
             of_order[entry.target_id].voided = True
@@ -119,11 +128,16 @@ class Store:
         return (one for one in self.all if one.merchant_id == merchant_id)
 
 
+def _place(transactions: list[Transaction], wanted: Transaction) -> int:
+    return next(place for place in range(len(transactions) - 1, -1, -1) if transactions[place] is wanted)
+
+
 class Journal:
     """An append-only file of JSON lines; an entry is with the operating system before its request is answered."""
 
     def __init__(self, path: Path) -> None:
         self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        self._length = os.fstat(self._descriptor).st_size
 
     def read(self) -> list[Entry]:
         """Return all entries, oldest first; raises ValueError for a line that is none. A cut last line is taken away."""
@@ -132,13 +146,21 @@ class Journal:
             content += chunk
         whole = content.rfind(b"\n") + 1
         os.ftruncate(self._descriptor, whole)
+        self._length = whole
         return [_decoder.decode(line) for line in content[:whole].splitlines()]
 
     def append(self, entry: Entry) -> None:
-        """Write an entry. Raises OSError."""
+        """Write an entry. Raises OSError; a line that could not be written whole is taken away again."""
         line = _encode(entry) + b"\n"
-        if os.write(self._descriptor, line) != len(line):
-            raise OSError("the journal could not be written whole")
+        written = 0
+        try:
+            while written < len(line):
+                written += os.write(self._descriptor, line[written:])
+        except OSError:
+            if written:
+                os.ftruncate(self._descriptor, self._length)
+            raise
+        self._length += len(line)
 
     def close(self) -> None:
         """Close the file."""

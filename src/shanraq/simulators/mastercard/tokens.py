@@ -6,7 +6,7 @@ The number of the card is in memory only. After a restart with its journal a tok
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
@@ -15,12 +15,14 @@ from shanraq.simulators.mastercard.fields import (
     CARD,
     NUMBER,
     Body,
+    Keep,
     brand_of,
     find,
     find_text,
     mask,
     merged,
     missing,
+    nobody,
     read_expiry,
     read_number,
     reject_card_numbers,
@@ -28,6 +30,7 @@ from shanraq.simulators.mastercard.fields import (
     time_text,
 )
 from shanraq.simulators.mastercard.refusal import Refusal
+from shanraq.simulators.mastercard.schema import check_fields
 
 _TOKEN_ID: Final = re.compile(r"[0-9A-Za-z]{1,40}", re.ASCII)
 _KEPT: Final = frozenset(
@@ -51,11 +54,19 @@ class _Token:
 
 
 class Tokens:
-    """Keeps the tokens of all merchants; `digits(n)` returns n fresh digits. Bodies come with their session resolved."""
+    """Keeps the tokens of all merchants; `digits(n)` returns n fresh digits. Bodies come with their session resolved.
 
-    def __init__(self, digits: Callable[[int], str]) -> None:
+    `keep` is told of each token that has changed, with the card number masked, and of each that is gone.
+    """
+
+    def __init__(self, digits: Callable[[int], str], keep: Keep = nobody) -> None:
         self._digits = digits
+        self._keep = keep
         self._tokens: dict[tuple[str, str], _Token] = {}
+
+    def forget(self) -> None:
+        """Forget all tokens."""
+        self._tokens = {}
 
     def create(self, body: Body, merchant_id: str, now: datetime) -> Body:
         """Answer POST /token: the same card gives the same token; raises `Refusal` for a missing or bad card."""
@@ -71,6 +82,7 @@ class Tokens:
             self._tokens[merchant_id, token.id] = token
         else:
             token.expiry, token.status, token.updated = expiry, "VALID", now
+        self._save(token)
         return self._reply(token)
 
     def put(self, token_id: str, body: Body, merchant_id: str, now: datetime) -> Body:
@@ -91,6 +103,7 @@ class Tokens:
         else:
             token.number, token.expiry = number or token.number, expiry or token.expiry
             token.status, token.updated = status or token.status, now
+        self._save(token)
         return self._reply(token)
 
     def retrieve(self, token_id: str, merchant_id: str) -> Body:
@@ -101,6 +114,7 @@ class Tokens:
         """Answer DELETE /token/{id}; raises `Refusal` for a token that does not exist or was deleted."""
         token = self._get(token_id, merchant_id, "tokenid")
         del self._tokens[merchant_id, token.id]
+        self._keep(f"{merchant_id} {token.id}", None)
         return {"result": "SUCCESS"}
 
     def search(self, body: Body, merchant_id: str) -> Body:
@@ -135,25 +149,8 @@ class Tokens:
             raise Refusal("sourceOfFunds.token", "INVALID", "The token is not valid.")
         return merged(self._source(token, token.number), body)
 
-    def snapshot(self) -> dict[str, Any]:
-        """Return the tokens with masked card numbers."""
-        return {
-            "tokens": [
-                {
-                    "id": token.id,
-                    "merchant": token.merchant_id,
-                    "number": mask(token.number),
-                    "expiry": list(token.expiry),
-                    "status": token.status,
-                    "created": token.created.isoformat(),
-                    "updated": token.updated.isoformat(),
-                }
-                for token in self._tokens.values()
-            ]
-        }
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """Take the tokens of a snapshot; their cards keep the masked number only."""
+    def restore(self, states: Iterable[dict[str, Any]]) -> None:
+        """Take the tokens that were kept; their cards have the masked number only."""
         self._tokens = {
             (kept["merchant"], kept["id"]): _Token(
                 kept["id"],
@@ -164,11 +161,24 @@ class Tokens:
                 datetime.fromisoformat(kept["created"]),
                 datetime.fromisoformat(kept["updated"]),
             )
-            for kept in state["tokens"]
+            for kept in states
         }
+
+    def _save(self, token: _Token) -> None:
+        state = {
+            "id": token.id,
+            "merchant": token.merchant_id,
+            "number": mask(token.number),
+            "expiry": list(token.expiry),
+            "status": token.status,
+            "created": token.created.isoformat(),
+            "updated": token.updated.isoformat(),
+        }
+        self._keep(f"{token.merchant_id} {token.id}", state)
 
     def _read(self, body: Body) -> tuple[str | None, tuple[int, int] | None]:
         reject_unknown(body, _KEPT)
+        check_fields(body)
         reject_card_numbers(body)
         return read_number(body), read_expiry(body)
 

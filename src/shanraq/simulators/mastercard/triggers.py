@@ -20,7 +20,6 @@ APPROVED: Final = frozenset({"APPROVED", "APPROVED_AUTO", "APPROVED_PENDING_SETT
 
 _UNKNOWN: Final = frozenset({"TIMED_OUT", "UNKNOWN"})
 _PENDING: Final = frozenset({"PENDING", "SUBMITTED", "AUTHENTICATION_IN_PROGRESS", "DEFERRED_TRANSACTION_RECEIVED"})
-_GOOD: Final = APPROVED | {"BALANCE_AVAILABLE"}
 _STOP: Final = frozenset({"EXPIRED_CARD", "DECLINED_DO_NOT_CONTACT", "BLOCKED", "EXCEEDED_RETRY_LIMIT"})
 _ISSUER: Final = {
     "APPROVED": ("00", "Approved"),
@@ -43,12 +42,12 @@ _ISSUER: Final = {
     "UNSPECIFIED_FAILURE": ("06", "Error"),
     "UNKNOWN": ("99", "Unknown"),
 }
-_REFERENCE: Final = re.compile(r".*\.FAIL([A-Z_]+)$")
+_REFERENCE: Final = re.compile(r".*\.FAIL([A-Z0-9_]+)$")
 
 
-def result_of(code: str) -> str:
-    """Return `result` for a gateway code."""
-    if code in _GOOD:
+def result_of(code: str, operation: str = "") -> str:
+    """Return `result` for a gateway code; a balance is a success only of the operation that asks for it."""
+    if code in APPROVED or (code == "BALANCE_AVAILABLE" and operation == "BALANCE_INQUIRY"):
         return "SUCCESS"
     return "UNKNOWN" if code in _UNKNOWN else "PENDING" if code in _PENDING else "FAILURE"
 

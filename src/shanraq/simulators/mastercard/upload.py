@@ -12,7 +12,7 @@ import codecs
 import csv
 import io
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final, Protocol
 
 import msgspec
@@ -22,13 +22,11 @@ from shanraq.simulators.mastercard.fields import Body, holds_card_number, put
 from shanraq.simulators.mastercard.history import text_at
 from shanraq.simulators.mastercard.refusal import Refusal
 from shanraq.simulators.mastercard.render import moment, reply_of
+from shanraq.simulators.mastercard.schema import TRUTHS
 from shanraq.simulators.mastercard.validate import check_id
 from shanraq.simulators.serve import Reply
 
 log = structlog.get_logger(__name__)
-
-PART: Final = "upload/"
-"""What the names of the parts begin with that the journal keeps of uploads."""
 
 LINE_LIMIT: Final = 100_000
 _COLUMNS_LIMIT: Final = 500
@@ -44,7 +42,6 @@ _LINE_END: Final = re.compile(r"\r\n|\n|\r")
 _IDS: Final = ("order.id", "transaction.id")
 _OWN: Final = ("apiOperation", *_IDS)
 _FLAGS: Final = {"true": True, "false": False}
-_BOOLEANS: Final = frozenset({"order.acceptPartialAmount", "device.browserDetails.javaEnabled"})
 
 
 class Operate(Protocol):
@@ -71,7 +68,7 @@ class Upload(msgspec.Struct, kw_only=True):
 
 
 class Uploads:
-    """The batches of all merchants. `keep` writes a part of the journal, `fingerprint` is a keyed hash."""
+    """The batches of all merchants. `keep` writes one under its key to the journal, `fingerprint` is a keyed hash."""
 
     def __init__(
         self,
@@ -87,12 +84,11 @@ class Uploads:
         self._uploads: dict[tuple[str, str], Upload] = {}
         self._running: dict[tuple[str, str], asyncio.Task[None]] = {}
 
-    def restore(self, parts: Mapping[str, Mapping[str, Any]]) -> None:
+    def restore(self, states: Iterable[Mapping[str, Any]]) -> None:
         """Take what the journal kept. What was not finished waits for its file."""
-        for name, state in parts.items():
-            if name.startswith(PART) and state:
-                upload = msgspec.convert(state, Upload)
-                self._uploads[upload.merchant_id, upload.name] = upload
+        for state in states:
+            upload = msgspec.convert(state, Upload)
+            self._uploads[upload.merchant_id, upload.name] = upload
 
     async def stop(self) -> None:
         """Stop the batches that are under way."""
@@ -105,8 +101,6 @@ class Uploads:
         """Stop and forget all batches."""
         for task in self._running.values():
             task.cancel()
-        for upload in self._uploads.values():
-            self._keep(f"{PART}{upload.merchant_id}/{upload.name}", {})
         self._uploads.clear()
 
     def take(self, merchant_id: str, version: str, name: str, content_type: str, content: bytes) -> Reply:
@@ -167,7 +161,7 @@ class Uploads:
         )
 
     def _keep_upload(self, upload: Upload) -> None:
-        self._keep(f"{PART}{upload.merchant_id}/{upload.name}", msgspec.to_builtins(upload))
+        self._keep(f"{upload.merchant_id}/{upload.name}", msgspec.to_builtins(upload))
 
     async def _carry_out(self, upload: Upload, columns: list[str], rows: list[dict[str, str]]) -> None:
         answered = io.StringIO(newline="")
@@ -269,12 +263,7 @@ def _body_of(row: Mapping[str, str]) -> Body:
     for name, value in row.items():
         if not value or name in _IDS:
             continue
-        if name in _BOOLEANS:
-            if value.lower() not in _FLAGS:
-                raise Refusal(name, "INVALID", "The value must be TRUE or FALSE.")
-            put(body, name, _FLAGS[value.lower()])
-        else:
-            put(body, name, value)
+        put(body, name, _FLAGS.get(value.lower(), value) if name in TRUTHS else value)
     return body
 
 

@@ -8,8 +8,16 @@ from typing import Any, Final
 
 import msgspec
 
-from shanraq.simulators.mastercard.fields import Body, find, find_choice, find_text, missing, reject_unknown, words
+from shanraq.simulators.mastercard.fields import (
+    Body,
+    find,
+    holds_card_number,
+    missing,
+    reject_card_numbers,
+    reject_unknown,
+)
 from shanraq.simulators.mastercard.refusal import Refusal
+from shanraq.simulators.mastercard.schema import TOP, amount_text, check_fields
 from shanraq.simulators.visa.currency import MINOR_DIGITS
 
 INITIAL: Final = frozenset(
@@ -25,54 +33,13 @@ WITHOUT_AMOUNT: Final = frozenset({"VERIFY", "BALANCE_INQUIRY"})
 
 _ID: Final = re.compile(r"[0-9A-Za-z_\-.~ &+!$%@:()']{1,40}", re.ASCII)
 _CURRENCY: Final = re.compile(r"[A-Z]{3}", re.ASCII)
-_AMOUNT: Final = re.compile(r"[0-9]{1,13}(?:\.[0-9]{1,12})?", re.ASCII)
-_COUNTRY: Final = re.compile(r"[A-Z]{3}", re.ASCII)
-_SECURITY_CODE: Final = re.compile(r"[0-9]{3,4}", re.ASCII)
-_AMOUNT_LIMIT: Final = 14
 _DEPTH: Final = 20
 
-_TOP: Final = words("""
-    apiOperation correlationId order sourceOfFunds transaction customer billing shipping device authentication
-    session agreement risk 3DSecureId 3DSecure airline travel hotel carRental cruise bus accountFunding action
-    browserPayment cardPresent constraints currencyConversion debtRepayment disbursementType gatewayEntryPoint
-    initiator interaction line locale merchant partnerSolutionId paymentPlan posTerminal referenceOrderId
-    responseControls subgatewayMerchant transactionSource userId additionalNetworkData encryptedData
-    linkedTransactions lineOfBusiness schemeTransaction splitPayment wallet
-""")
-_CARD: Final = words("""
-    number expiry securityCode nameOnCard storedOnFile prefix issueNumber trackOne trackTwo emvRequest pinBlock tags
-    devicePayment accountType cardType brand scheme fundingMethod sequenceNumber p2pe mobileWallet
-    paymentAccountReference
-""")
-_KNOWN: Final[dict[str, frozenset[str]]] = {
-    "order": words("""
-    amount currency reference notificationUrl certainty acceptPartialAmount custom customerNote customerOrderDate
-    customerReference description discount dutyAmount expectedSettlementAmount invoiceNumber item itemAmount
-    localTaxRate marketplace owningEntity purchaseType requestorName shippingAndHandlingAmount
-    shippingAndHandlingTaxAmount statementDescriptor subMerchant supply surchargeAmount surchargeRules tax taxAmount
-    taxRegistrationId taxStatus transactionFiltering valueTransfer walletIndicator walletProvider netAmount
-    gratuityAmount dateOfBirth id invoiceDate merchantCategoryCode reversal cashbackAmount productSKU handlingAmount
-    lineItems
-"""),
-    "transaction": words("""
-    amount currency reference targetTransactionId source frequency acquirer merchantNote serviceLocation
-    discountAmount externalTokenProvider item taxAmount taxStatus accountFunding digitalReceiptId id subscription
-    transitTransactionType funding itemAmount shippingAndHandlingAmount
-"""),
-    "sourceOfFunds": frozenset({"type", "token", "provided", "tokenRequestorID", "provider"}),
-    "sourceOfFunds.provided.card": _CARD,
-    "sourceOfFunds.provided.card.expiry": frozenset({"month", "year"}),
-    "session": frozenset({"id", "version"}),
-    "authentication": words("""
-    transactionId acceptVersions channel purpose redirectResponseUrl 3ds 3ds1 3ds2 challengePreference psd2 amount
-    time version method payerInteraction redirect goodsDescription merchantName authenticationStatus custom
-    exemption
-"""),
-    "billing": frozenset({"address", "contact"}),
-    "billing.address": words("""
-    street street2 city stateProvince stateProvinceCode postcodeZip country company countrySubdivision
-"""),
-}
+# What stands in requests, but not in those on orders.
+_ELSEWHERE: Final = frozenset(
+    {"acquirer", "checkoutMode", "paymentType", "requestAction", "token", "verificationStrategy"}
+)
+_ON_ORDERS: Final = TOP - _ELSEWHERE
 
 
 def parse(content: bytes) -> Body:
@@ -101,6 +68,8 @@ def check_id(text: str, field: str) -> None:
     """Raise Refusal unless a text can be the id of an order or transaction."""
     if not _ID.fullmatch(text):
         raise Refusal(field, "INVALID", "The value must be 1 to 40 characters.")
+    if holds_card_number(text):
+        raise Refusal(field, "INVALID", "The value holds a card number.")
 
 
 def operation_of(body: Body) -> str:
@@ -114,41 +83,18 @@ def operation_of(body: Body) -> str:
     return operation
 
 
-def check_fields(body: Body) -> None:
-    """Raise Refusal for the first field that no operation knows, or whose form is wrong."""
-    reject_unknown(body, _TOP)
-    for path, known in _KNOWN.items():
-        value = find(body, path)
-        if value is None:
-            continue
-        if not isinstance(value, dict):
-            raise Refusal(path, "INVALID", "The value must be an object.")
-        reject_unknown(value, known, f"{path}.")
-    find_text(body, "correlationId", 100)
-    find_text(body, "order.reference", 200)
-    find_text(body, "transaction.reference", 200)
-    find_text(body, "sourceOfFunds.token", 40)
-    find_text(body, "sourceOfFunds.type", 40)
-    find_choice(body, "order.certainty", frozenset({"FINAL", "ESTIMATED"}))
-    for field, limit in (("street", 100), ("street2", 100), ("city", 100), ("stateProvince", 20), ("postcodeZip", 10)):
-        find_text(body, f"billing.address.{field}", limit)
-    for path in ("billing.address.country", "shipping.address.country"):
-        country = find_text(body, path)
-        if country is not None and not _COUNTRY.fullmatch(country):
-            raise Refusal(path, "INVALID", "The value must be three capital letters.")
-    url = find_text(body, "order.notificationUrl", 1000)
-    if url is not None and not re.match(r"https?://[^\s/]+", url):
-        raise Refusal("order.notificationUrl", "INVALID", "The value must be a URL.")
-    code = find(body, "sourceOfFunds.provided.card.securityCode")
-    if code is not None and not (isinstance(code, str) and _SECURITY_CODE.fullmatch(code)):
-        raise Refusal("sourceOfFunds.provided.card.securityCode", "INVALID", "The value must be 3 or 4 digits.")
-    custom = find(body, "order.custom")
-    if custom is not None:
-        if not isinstance(custom, dict) or len(custom) > 50:
-            raise Refusal("order.custom", "INVALID", "There may be 50 fields.")
-        for name, value in custom.items():
-            if not isinstance(value, str) or len(value) > 250:
-                raise Refusal(f"order.custom.{name[:40]}", "INVALID", "The value must be a text of 250 characters.")
+def check_order_fields(body: Body) -> None:
+    """Raise Refusal for the first field that operations on orders do not know, or whose form is wrong."""
+    reject_unknown(body, _ON_ORDERS)
+    check_fields(body)
+    reject_card_numbers(body)
+
+
+def check_assessment_fields(body: Body) -> None:
+    """Raise Refusal for the first field that a stand-alone risk assessment does not know, or whose form is wrong."""
+    reject_unknown(body, _ON_ORDERS - {"apiOperation"} | {"requestAction"})
+    check_fields(body)
+    reject_card_numbers(body)
 
 
 def currency_of(body: Body, path: str) -> str:
@@ -166,13 +112,8 @@ def amount_of(body: Body, path: str, currency: str, *, zero: bool = False) -> in
     value = find(body, path)
     if value is None:
         raise missing(path)
-    if isinstance(value, Decimal):
-        text = format(value, "f") if value.is_finite() and abs(value.adjusted()) < 30 else ""
-    elif isinstance(value, int) and not isinstance(value, bool):
-        text = str(value)
-    else:
-        text = value if isinstance(value, str) else ""
-    if len(text) > _AMOUNT_LIMIT or not _AMOUNT.fullmatch(text):
+    text = amount_text(value)
+    if not text:
         raise Refusal(path, "INVALID", "The value must be digits with at most one point, 14 characters.")
     digits = MINOR_DIGITS[currency]
     whole, _, fraction = text.partition(".")

@@ -12,7 +12,6 @@ from shanraq.simulators.mastercard.refusal import Refusal
 from shanraq.simulators.serve import Request
 
 _PREFIX: Final = "merchant."
-_KNOWN_LIMIT: Final = 64
 
 
 class Verifier:
@@ -44,13 +43,18 @@ class Verifier:
         )
 
     def _by_password(self, request: Request, merchant_id: str, *, reporting: bool) -> bool:
-        scheme, _, given = request.headers.get("authorization", "").partition(" ")
-        if scheme.lower() != "basic" or len(given) > 1000:
-            return False
-        try:
-            user, colon, password = base64.b64decode(given, validate=True).decode("utf-8").partition(":")
-        except (binascii.Error, ValueError):
-            return False
         expected = (self._reporting if reporting else self._passwords).get(merchant_id, b"")
-        right = hmac.compare_digest(password.encode(), expected)
-        return right and bool(expected and colon) and user == _PREFIX + merchant_id
+        right = hmac.compare_digest(password_of(request, merchant_id).encode(), expected)
+        return right and bool(expected)
+
+
+def password_of(request: Request, merchant_id: str) -> str:
+    """Return the password that a request shows for a merchant, empty where it shows none."""
+    scheme, _, given = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "basic" or len(given) > 1000:
+        return ""
+    try:
+        user, _, password = base64.b64decode(given, validate=True).decode("utf-8").partition(":")
+    except (binascii.Error, ValueError):
+        return ""
+    return password if user == _PREFIX + merchant_id else ""
