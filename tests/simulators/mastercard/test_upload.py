@@ -6,6 +6,7 @@ import asyncio
 import base64
 import csv
 import io
+from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -377,6 +378,24 @@ async def test_a_file_that_was_cut_off_is_finished_when_it_comes_again() -> None
     third = half.uploads()
     third.restore(half.parts.values())
     assert third.response("M", "b") == second.response("M", "b")
+
+
+async def test_a_stop_in_the_middle_loses_and_repeats_nothing(tmp_path: Path) -> None:
+    credentials, client = MastercardCredentials.generate(), HttpClient()
+    content = file_of(*(pay(f"o{n}") for n in range(400)))
+    for turn in range(2):
+        async with MastercardSimulator(credentials, journal=tmp_path / "journal") as simulator:
+            sender = Sender(simulator, client, credentials.merchant_id, credentials.password)
+            await sender.upload("b", content)
+            if not turn:
+                while not simulator.journal():
+                    await asyncio.sleep(0)
+                continue
+            rows = await sender.rows("b")
+            assert [row["result"] for row in rows] == ["SUCCESS"] * 400
+            assert Counter(one["order_id"] for one in simulator.journal()) == {f"o{n}": 1 for n in range(400)}
+    await client.close()
+    assert NUMBER not in (tmp_path / "journal").read_text()
 
 
 async def test_an_unforeseen_mistake_fails_its_line_only(capsys: pytest.CaptureFixture[str]) -> None:
