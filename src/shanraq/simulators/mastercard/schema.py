@@ -424,6 +424,8 @@ def _read(lines: str) -> _Node:
 
 _ROOT: Final = _read(_FIELDS)
 TOP: Final = frozenset(_ROOT.fields)
+TRUTHS: Final = frozenset(path for path, form, *_ in map(str.split, _FIELDS.strip().splitlines()) if form == "truth")
+"""The fields that are true or false."""
 
 
 def check_fields(body: Body) -> None:

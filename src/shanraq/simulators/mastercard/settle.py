@@ -72,8 +72,10 @@ def statement_csv(query: HistoryQuery, batches: Iterable[Batch], merchant_id: st
 
     Columns are asked for as in the transaction history; `timeOfRecord` is when the batch was closed.
     """
-    shown = (_shown(line) for batch in batches for line in lines_of(batch, merchant_id))
-    return history_csv(query, shown)
+    # The times shown are cut to milliseconds: those at the edges are compared by whoever writes the lines.
+    start, end = query.start.timestamp() - 1, query.end.timestamp() + 1
+    inside = (batch for batch in batches if start <= batch.time < end)
+    return history_csv(query, (_shown(line) for batch in inside for line in lines_of(batch, merchant_id)))
 
 
 def described(line: Line) -> dict[str, Any]:

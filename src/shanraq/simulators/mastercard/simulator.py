@@ -59,6 +59,7 @@ from shanraq.simulators.mastercard.settle import statement_csv
 from shanraq.simulators.mastercard.store import Journal, Store
 from shanraq.simulators.mastercard.tokens import Tokens
 from shanraq.simulators.mastercard.triggers import Triggers
+from shanraq.simulators.mastercard.upload import Uploads
 from shanraq.simulators.mastercard.validate import (
     AUTHENTICATION,
     amount_of,
@@ -132,6 +133,12 @@ class MastercardSimulator:
         self.filters = Filters()
         self.fees: tuple[FeeRule, ...] = DEFAULT_FEES
         self.disputes = Disputes(self.store, self._keep, self.now)
+        self.uploads = Uploads(
+            self._operate_line,
+            lambda key, state: self._keep(Part("upload", key, state)),
+            self.gateway.fingerprint,
+            self.now,
+        )
         self.sessions = Sessions(self._word, lambda key, state: self._keep(Part("session", key, state)))
         self.tokens = Tokens(
             lambda count: "".join(str(self._random.randrange(10)) for _ in range(count)),
@@ -180,6 +187,7 @@ class MastercardSimulator:
         """Close the connections, the address and the journal."""
         await self._server.stop()
         await self.notifier.stop()
+        await self.uploads.stop()
         if self._journal is not None:
             self._journal.close()
             self._journal = None
@@ -218,6 +226,7 @@ class MastercardSimulator:
         self._random.seed(f"{self._seed} {self.store.entries}")
         self.sessions.restore(self._parts("session"))
         self.tokens.restore(self._parts("token"))
+        self.uploads.restore(self._parts("upload"))
         for state in self._parts("filters"):
             self.filters = Filters(msgspec.convert(state["rules"], list[Rule]), dict(state["countries"]))
         for state in self._parts("notification_urls"):
@@ -263,6 +272,7 @@ class MastercardSimulator:
         self.fees = DEFAULT_FEES
         self.sessions.forget()
         self.tokens.forget()
+        self.uploads.forget()
         self.notifier.forget()
         self.clear_faults()
 
@@ -463,6 +473,15 @@ class MastercardSimulator:
                 return Reply(200, content, "text/csv;charset=utf-8")
             case _, Resource.BATCH:
                 return self._close_batch(request, route)
+            case "PUT", Resource.UPLOAD:
+                kind = request.headers.get("content-type", "")
+                return self.uploads.take(merchant_id, route.version, route.ids[0], kind, request.body)
+            case _, Resource.UPLOAD:
+                return self.uploads.status(merchant_id, route.version, route.ids[0])
+            case _, Resource.UPLOAD_PART:
+                if route.ids[1] == "response":
+                    return self.uploads.response(merchant_id, route.ids[0])
+                return self.uploads.status(merchant_id, route.version, route.ids[0])
             case _, Resource.PAYMENT_OPTIONS:
                 body = parse(request.body)
                 currency = currency_of(body, "order.currency") if find(body, "order.currency") is not None else "KZT"
@@ -483,6 +502,10 @@ class MastercardSimulator:
             if find(body, "apiOperation") not in AUTHENTICATION:
                 self.sessions.consume(raw, merchant_id, moment)
         return reply
+
+    def _operate_line(self, merchant_id: str, version: str, order_id: str, transaction_id: str, body: Body) -> Body:
+        route = Route(Resource.TRANSACTION, merchant_id, version, (order_id, transaction_id))
+        return parse(self._operate(Request("PUT", "", {}, msgspec.json.encode(body)), route).body)
 
     def _resolved(self, raw: Body, merchant_id: str) -> Body:
         """Return a body with the fields of its session and the card of its token; raises Refusal where there are none."""
