@@ -368,8 +368,6 @@ async def test_an_id_used_at_once_on_other_accounts_is_contended(book: Book, dat
     async def first() -> None:
         async with database.begin(book.actor) as tx:
             await ledger.post(tx, [transfer(1, SETTLEMENT, SHOP, 1)])
-            # What is written together is written before the next statement.
-            await tx.value("SELECT 1")
             first_wrote.set()
             await second_waits.wait()
 

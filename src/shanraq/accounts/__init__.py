@@ -29,7 +29,6 @@ from shanraq.accounts.model import (
     StatementLine,
     SystemAccount,
     check_account,
-    system_account_id,
 )
 from shanraq.accounts.open import open_account, system_account
 from shanraq.accounts.suspend import resume_account, suspend_account
@@ -64,6 +63,5 @@ __all__ = [
     "resume_account",
     "suspend_account",
     "system_account",
-    "system_account_id",
     "update_account",
 ]

@@ -19,7 +19,7 @@ from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any, Final, NamedTuple, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 import asyncpg
 import msgspec
@@ -30,7 +30,6 @@ from shanraq.core.errors import ConflictError, InvalidInputError, UnavailableErr
 T = TypeVar("T")
 Row = asyncpg.Record
 
-_TARGET: Final = re.compile(r"(?P<verb>INSERT INTO|UPDATE|DELETE FROM) (?P<table>[a-z_]+)\b")
 _PARAMETER: Final = re.compile(r"\$(\d+)")
 _QUOTABLE: Final = re.compile(r"[A-Za-z0-9_]*")
 _current: ContextVar[Tx | None] = ContextVar("tx", default=None)
@@ -71,26 +70,6 @@ class ContendedError(ConflictError, code="contended", status=409):
 Flush = Callable[["Tx", Sequence[Any]], Awaitable[None]]
 
 
-class Unexpected(AssertionError):  # noqa: N818 - it says what was found, not what failed
-    """A write touched other than the rows it must."""
-
-
-class _Write(NamedTuple):
-    """A statement to be run; see Tx.write."""
-
-    statement: str
-    args: tuple[object, ...]
-    table: str
-    inserts: bool
-    rows: int | None
-    otherwise: type[Exception]
-    taken: type[Exception] | None
-
-    def check(self, touched: int) -> None:
-        if self.rows is not None and touched != self.rows:
-            raise self.otherwise
-
-
 class Clock(Protocol):
     """The time source of transactions; tests pass their own."""
 
@@ -111,7 +90,7 @@ class Tx:
     def __init__(self, connection: Any, actor: Actor, now: datetime) -> None:
         self._connection = connection
         self._deferred: dict[Flush, list[Any]] = {}
-        self._writes: list[_Write] = []
+        self._writes: list[tuple[str, tuple[object, ...]]] = []
         self.actor = actor
         self.now = now
 
@@ -141,49 +120,22 @@ class Tx:
         last = tag.rpartition(" ")[2]
         return int(last) if last.isdigit() else 0
 
-    def write(
-        self,
-        statement: str,
-        *args: object,
-        rows: int | None = None,
-        otherwise: type[Exception] = Unexpected,
-        taken: type[Exception] | None = None,
-    ) -> None:
-        """Run an INSERT, UPDATE or DELETE (without RETURNING) before the next statement, in one with its neighbours.
+    def write(self, insert: str, *args: object) -> None:
+        """Run an INSERT (without RETURNING) before the next statement, at the latest at the end, in one with its neighbours.
 
-        At the latest it runs at the end; its error is raised then, wherever that is. Neighbours run in order, but see nothing
-        of each other: what changes a table that an earlier one has written goes into a statement after it. `rows` is how
-        many rows it must touch, else `otherwise` is raised; `taken` is raised where its key is taken by another row.
+        Its error is raised then, wherever that is. Neighbours run in order, but see nothing of each other.
         """
-        found = _TARGET.match(statement)
-        assert found is not None, statement
-        self._writes.append(
-            _Write(statement, args, found["table"], found["verb"] == "INSERT INTO", rows, otherwise, taken)
-        )
+        assert insert.startswith("INSERT "), insert
+        self._writes.append((insert, args))
 
     async def _write_out(self) -> None:
         writes, self._writes = self._writes, []
-        while writes:
-            count = _neighbours(writes)
-            await self._run(writes[:count])
-            writes = writes[count:]
-
-    async def _run(self, writes: Sequence[_Write]) -> None:
-        try:
-            if len(writes) == 1:
-                (only,) = writes
-                tag: str = await self._connection.execute(only.statement, *only.args)
-                only.check(int(tag.rpartition(" ")[2]))
-                return
-            statement = _together(tuple(write.statement for write in writes))
-            touched = await self._connection.fetchrow(statement, *(arg for write in writes for arg in write.args))
-        except asyncpg.UniqueViolationError as error:
-            for write in writes:
-                if write.taken is not None and write.table == error.table_name:
-                    raise write.taken from error
-            raise
-        for write, count in zip(writes, touched, strict=True):
-            write.check(count)
+        if len(writes) == 1:
+            insert, args = writes[0]
+            await self._connection.execute(insert, *args)
+        elif writes:
+            statement = _together(tuple(insert for insert, _ in writes))
+            await self._connection.execute(statement, *(arg for _, args in writes for arg in args))
 
     def defer(self, flush: Flush, item: object) -> None:
         """Collect `item`; just before COMMIT `flush(tx, items)` is called once with all items of that function."""
@@ -220,29 +172,18 @@ class Tx:
         await self._write_out()
 
 
-def _neighbours(writes: Sequence[_Write]) -> int:
-    """Return how many of the first writes can be one statement: rows of a table are changed in one place of it only."""
-    seen: dict[str, bool] = {}
-    for number, write in enumerate(writes):
-        only_inserts = seen.get(write.table, write.inserts) and write.inserts
-        if write.table in seen and not only_inserts:
-            return number
-        seen[write.table] = only_inserts
-    return len(writes)
-
-
 @lru_cache(maxsize=256)
-def _together(statements: tuple[str, ...]) -> str:
-    """Return one statement that runs writes in their order, with their parameters one after the other."""
+def _together(inserts: tuple[str, ...]) -> str:
+    """Return one statement that runs inserts in their order, with their parameters one after the other."""
     parts: list[str] = []
     offset = 0
-    for number, statement in enumerate(statements):
-        own = [int(found) for found in _PARAMETER.findall(statement)]
-        moved = _PARAMETER.sub(lambda found, by=offset: f"${int(found[1]) + by}", statement)  # type: ignore[misc]
+    for number, insert in enumerate(inserts):
+        own = [int(found) for found in _PARAMETER.findall(insert)]
+        moved = _PARAMETER.sub(lambda found, by=offset: f"${int(found[1]) + by}", insert)  # type: ignore[misc]
         parts.append(f"w{number} AS ({moved} RETURNING 1)")
         offset += max(own, default=0)
     # Read one after the other, they run one after the other: locks are taken in the order the code says.
-    counts = ", ".join([f"(SELECT count(*) FROM w{number})" for number in range(len(statements))])  # noqa: S608
+    counts = ", ".join([f"(SELECT count(*) FROM w{number})" for number in range(len(inserts))])  # noqa: S608
     return f"WITH {', '.join(parts)} SELECT {counts}"
 
 

@@ -130,15 +130,15 @@ def answer_of(row: Row, request: Request) -> bytes:
     return answer
 
 
-def finish(tx: Tx, request: Request, answer: bytes) -> None:
+async def finish(tx: Tx, request: Request, answer: bytes) -> None:
     """Store the answer of a claimed key."""
-    finish_key(tx, request.operation, request.key, answer)
+    await finish_key(tx, request.operation, request.key, answer)
 
 
-def finish_key(tx: Tx, operation: str, key: str, answer: bytes) -> None:
+async def finish_key(tx: Tx, operation: str, key: str, answer: bytes) -> None:
     """Store the answer of a claimed key by its name, as recovery does for a request that died."""
     partner_id, environment = tx.actor.scope
-    tx.write(
+    await tx.execute(
         """UPDATE idempotency SET state = 1, answer = $5
             WHERE partner_id = $1 AND environment = $2 AND operation = $3 AND key = $4 AND state = 0""",
         partner_id, environment, operation, key, answer,
@@ -230,7 +230,7 @@ async def perform(
         if answer is not None:
             return Given(msgspec.json.decode(answer, type=kind), replayed=True)
         value = await work(tx)
-        finish(tx, request, msgspec.json.encode(value))
+        await finish(tx, request, msgspec.json.encode(value))
         return Given(value)
 
     try:

@@ -35,6 +35,6 @@ async def expire_holds(tx: Tx, *, limit: int = 500) -> list[ExpiredHold]:
         before = {number: position.seq for number, position in book.accounts.items()}
         entries = expire(book, due, [new_number() for _ in due], max(now, newest + len(due)))
         moved = [position for number, position in book.accounts.items() if position.seq != before[number]]
-        store.insert_entries(tx, book_number, entries, moved)
+        await store.insert_entries(tx, book_number, entries, moved)
         released.extend(ExpiredHold(book_number, transfer) for transfer in due)
     return released

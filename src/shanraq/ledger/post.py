@@ -61,7 +61,7 @@ async def post(tx: Tx, transfers: Sequence[Transfer]) -> list[Result]:
 
     if evaluation.entries:
         moved = [position for number, position in book.accounts.items() if position.seq != before[number]]
-        store.insert_entries(tx, book_number, evaluation.entries, moved)
+        await store.insert_entries(tx, book_number, evaluation.entries, moved)
     if evaluation.failed:
         await store.insert_failed(tx, book_number, evaluation.failed, committed_at)
     return evaluation.results

@@ -201,11 +201,11 @@ async def insert_accounts(tx: Tx, book: int, opened: Sequence[Position]) -> None
         raise ContendedError from error
 
 
-def insert_entries(tx: Tx, book: int, entries: Sequence[Entry], moved: Iterable[Position]) -> None:
+async def insert_entries(tx: Tx, book: int, entries: Sequence[Entry], moved: Iterable[Position]) -> None:
     """Write what a batch did: its rows, and each account once, with its final balances.
 
     Columns that are zero in the whole batch are sent empty: `unnest` pads them, and most batches have eleven of them.
-    ContendedError is raised with the write if another transaction used one of the ids meanwhile, on other accounts.
+    Raises ContendedError if another transaction used one of the ids meanwhile, on other accounts.
     """
     rows = [astuple(entry.transfer) + astuple(entry)[1:] for entry in entries]
     columns: list[Sequence[object]] = [column if any(column) else () for column in zip(*rows, strict=True)]
@@ -216,21 +216,21 @@ def insert_entries(tx: Tx, book: int, entries: Sequence[Entry], moved: Iterable[
         (p.place, p.flags, p.debits_pending, p.debits_posted, p.credits_pending, p.credits_posted, p.seq, p.touched_at)
         for p in moved
     ]
-    # The accounts are locked: both write all their rows.
-    tx.write(
-        """UPDATE ledger_account a
-   SET flags = new.flags, debits_pending = new.debits_pending, debits_posted = new.debits_posted,
+    try:
+        written = await tx.row(
+            """
+            WITH moved AS (
+                UPDATE ledger_account a
+                   SET flags = new.flags, debits_pending = new.debits_pending, debits_posted = new.debits_posted,
                        credits_pending = new.credits_pending, credits_posted = new.credits_posted, seq = new.seq,
                        touched_at = new.touched_at
-                  FROM unnest($1::tid[], $2::int[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[],
-                              $8::bigint[])
+                  FROM unnest($27::tid[], $28::int[], $29::bigint[], $30::bigint[], $31::bigint[], $32::bigint[],
+                              $33::bigint[], $34::bigint[])
                        AS new (place, flags, debits_pending, debits_posted, credits_pending, credits_posted, seq, touched_at)
-                 WHERE a.ctid = new.place""",
-        *zip(*after, strict=True),
-        rows=len(after),
-    )
-    tx.write(
-        """INSERT INTO ledger_transfer
+                 WHERE a.ctid = new.place
+             RETURNING 1
+            ), stored AS (
+                INSERT INTO ledger_transfer
                        (book, id, debit_account_id, credit_account_id, amount, pending_id, user_data_128, user_data_64,
                         user_data_32, timeout_seconds, ledger, code, flags, "timestamp",
                         debit_seq, debit_debits_pending, debit_debits_posted, debit_credits_pending, debit_credits_posted,
@@ -255,32 +255,37 @@ def insert_entries(tx: Tx, book: int, entries: Sequence[Entry], moved: Iterable[
                                debit_seq, debit_debits_pending, debit_debits_posted, debit_credits_pending,
                                debit_credits_posted, debit_closed,
                                credit_seq, credit_debits_pending, credit_debits_posted, credit_credits_pending,
-                               credit_credits_posted, credit_closed)""",
-        book,
-        *columns,
-        rows=len(entries),
-        taken=ContendedError,
-    )
-    _keep_holds(tx, book, entries)
+                               credit_credits_posted, credit_closed)
+             RETURNING 1
+            )
+            SELECT (SELECT count(*) FROM moved), (SELECT count(*) FROM stored)
+            """,
+            book,
+            *columns,
+            *zip(*after, strict=True),
+        )
+    except asyncpg.UniqueViolationError as error:
+        raise ContendedError from error
+    assert written is not None and tuple(written) == (len(after), len(entries)), "the accounts are locked"
+    await _keep_holds(tx, book, entries)
 
 
-def _keep_holds(tx: Tx, book: int, entries: Sequence[Entry]) -> None:
+async def _keep_holds(tx: Tx, book: int, entries: Sequence[Entry]) -> None:
     resolved = {entry.transfer.pending_id for entry in entries if entry.transfer.pending_id}
     held = [
         entry.transfer for entry in entries if entry.transfer.flags & _PENDING and entry.transfer.id not in resolved
     ]
     ended = resolved - {entry.transfer.id for entry in entries}
     if held:
-        tx.write(
+        await tx.execute(
             "INSERT INTO ledger_hold (book, id, expires_at) SELECT $1, * FROM unnest($2::uuid[], $3::bigint[])",
             book,
             [transfer.id for transfer in held],
             [expires_at(transfer) or None for transfer in held],
         )
     if ended:
-        # An open hold has a row.
-        statement = "DELETE FROM ledger_hold WHERE book = $1 AND id = ANY ($2::uuid[])"
-        tx.write(statement, book, list(ended), rows=len(ended))
+        gone = await tx.execute("DELETE FROM ledger_hold WHERE book = $1 AND id = ANY ($2::uuid[])", book, list(ended))
+        assert gone == len(ended), "an open hold has a row"
 
 
 async def insert_failed(tx: Tx, book: int, ids: Sequence[int], timestamp: int) -> None:

@@ -54,14 +54,12 @@ async def authorize(
         await limits.check(tx, method, amount)
         stored_credential = await stored_of(tx, use, method) if use is not None else None
         usable = await use_authentication(tx, acquiring.keyring, new.authentication_id, method, amount)
-        clearing_id = accounts.system_account_id(actor.book, accounts.SystemAccount.CARD_CLEARING, amount.currency.code)
-        found = await accounts.load_accounts(tx, [new.account_id, clearing_id])
+        found = await accounts.load_accounts(tx, [new.account_id])
         account = found.get(new.account_id)
         if account is None or account.kind is accounts.AccountKind.SYSTEM:
             raise accounts.AccountNotFoundError(field="account_id")
         accounts.check_account(account, amount, field="account_id")
-        if clearing_id not in found:
-            await accounts.system_account(tx, accounts.SystemAccount.CARD_CLEARING, amount.currency)
+        clearing = await accounts.system_account(tx, accounts.SystemAccount.CARD_CLEARING, amount.currency)
         # Gateways that tie an authentication to the order know the payment by the id it was given then.
         payment_id = usable.payment_id if usable is not None else new_id(PREFIX)
         routing = await route(
@@ -87,7 +85,7 @@ async def authorize(
             [
                 transactions.Movement(
                     kind=transactions.TransactionKind.PAYMENT,
-                    debit_account=clearing_id,
+                    debit_account=clearing.id,
                     credit_account=account.id,
                     amount=amount,
                     transfer_id=request.number(actor, "hold"),
@@ -132,7 +130,7 @@ async def authorize(
                 ).total_seconds()
             ),
         )
-        store.insert_payment(tx, payment)
+        await store.insert_payment(tx, payment)
         operation = new_operation(
             tx,
             payment,
@@ -143,7 +141,7 @@ async def authorize(
             transaction_id=held.transaction.id,
             sale=new.capture,
         )
-        store.insert_operation(tx, operation)
+        await store.insert_operation(tx, operation)
         seen = msgspec.structs.replace(payment.payment, operation=operation.operation)
         events.emit(tx, events.Event("payment.initiated", f"payment/{payment_id}", seen))
         audit.record(

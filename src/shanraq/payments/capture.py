@@ -42,7 +42,6 @@ async def capture(
         if amount > left:
             raise AmountNotCapturableError(f"{left} is left", field="amount")
         complete = final or amount == left
-        captures = await store.succeeded_captures(tx, payment_id) if payment.amount_captured else 0
         operation = new_operation(
             tx,
             stored,
@@ -53,7 +52,7 @@ async def capture(
             target_id=stored.gateway_id,
             final=complete,
         )
-        store.insert_operation(tx, operation)
+        await store.insert_operation(tx, operation)
         return Prepared(
             operation,
             Capture(
@@ -62,7 +61,7 @@ async def capture(
                 authorization_id=stored.gateway_id,
                 amount=amount,
                 final=complete,
-                sequence=captures + 1,
+                sequence=await store.succeeded_captures(tx, payment_id) + 1,
             ),
         )
 

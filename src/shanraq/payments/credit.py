@@ -85,7 +85,7 @@ async def credit(acquiring: Acquiring, actor: Actor, key: str | None, new: NewCr
             gateway_id="",
             hold_transaction=held.transaction.id,
         )
-        store.insert_payment(tx, payment)
+        await store.insert_payment(tx, payment)
         operation = new_operation(
             tx,
             payment,
@@ -103,8 +103,8 @@ async def credit(acquiring: Acquiring, actor: Actor, key: str | None, new: NewCr
         )
         if held.transaction.failure is not None:
             operation = unpayable(tx, operation, held.transaction.failure)
-            store.insert_operation(tx, operation)
-            payment = store.move_payment(
+            await store.insert_operation(tx, operation)
+            payment = await store.move_payment(
                 tx,
                 payment,
                 status=PaymentStatus.PAYING.to(PaymentStatus.FAILED),
@@ -114,7 +114,7 @@ async def credit(acquiring: Acquiring, actor: Actor, key: str | None, new: NewCr
             failed = msgspec.structs.replace(payment.payment, operation=operation.operation)
             events.emit(tx, events.Event("payment.failed", f"payment/{payment_id}", failed))
             return failed
-        store.insert_operation(tx, operation)
+        await store.insert_operation(tx, operation)
         seen = msgspec.structs.replace(payment.payment, operation=operation.operation)
         events.emit(tx, events.Event("payment.initiated", f"payment/{payment_id}", seen))
         return Prepared(

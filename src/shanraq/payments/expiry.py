@@ -95,6 +95,6 @@ async def _order(tx: Tx, payment_id: str) -> None:
         return
     left = payment.capturable or payment.asked
     operation = new_operation(tx, stored, OperationKind.REVERSE, left, target_id=stored.gateway_id, due=tx.now)
-    store.insert_operation(tx, operation)
+    await store.insert_operation(tx, operation)
     audit.record(tx, "payment.expired", payment_id, {"operation": operation.operation.id, "amount": left.minor})
     events.emit(tx, events.Event("payment.expired", f"payment/{payment_id}", payment))

@@ -64,14 +64,15 @@ async def settle_attempt(tx: Tx, failover: Failover, command: Authorize, outcome
     if reason is None or command.authentication is not None:
         # An authentication of the cardholder belongs to the gateway that made it.
         return await settle(tx, command.operation_id, outcome)
-    operation, payment = await store.load_to_settle(tx, command.operation_id)
+    operation = await store.load_operation(tx, command.operation_id)
+    payment = await store.load_payment(tx, operation.payment_id, lock=True)
     name = await _next(tx, failover, payment, operation, reason)
     if name is None:
         return await settle(tx, command.operation_id, outcome)
     await note_attempt(tx, payment, operation, outcome)
     status = OperationStatus.DECLINED if isinstance(outcome, Declined) else OperationStatus.FAILED
     gateway_id = outcome.gateway_id if isinstance(outcome, Declined) else ""
-    store.move_operation(tx, operation, status, failure=failure_of(reason), gateway_id=gateway_id)
+    await store.move_operation(tx, operation, status, failure=failure_of(reason), gateway_id=gateway_id)
     payment = await store.follow_attempt(tx, payment, name)
     following = replace(
         new_operation(
@@ -86,7 +87,7 @@ async def settle_attempt(tx: Tx, failover: Failover, command: Authorize, outcome
         once_operation=operation.once_operation,
         once_key=operation.once_key,
     )
-    store.insert_operation(tx, following)
+    await store.insert_operation(tx, following)
     audit.record(
         tx,
         "payment.attempt_failed",

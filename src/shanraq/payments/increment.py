@@ -47,7 +47,7 @@ async def increment(
             request=request,
             target_id=stored.gateway_id,
         )
-        store.insert_operation(tx, operation)
+        await store.insert_operation(tx, operation)
         return Prepared(
             operation,
             Increment(

@@ -60,7 +60,7 @@ async def refund(
         if held.transaction.failure is not None:
             operation = unpayable(tx, operation, held.transaction.failure)
             status = operation.operation.status
-        store.insert_operation(tx, operation)
+        await store.insert_operation(tx, operation)
         seen = msgspec.structs.replace(payment, operation=operation.operation)
         events.emit(tx, events.Event("refund.created", f"payment/{payment_id}", seen))
         if status is OperationStatus.FAILED:

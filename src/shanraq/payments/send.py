@@ -91,7 +91,7 @@ async def carry_out(acquiring: Acquiring, actor: Actor, request: once.Request, p
             return once.Given(msgspec.json.decode(answer, type=Payment), replayed=True)
         prepared = await prepare(tx)
         if isinstance(prepared, Payment):
-            once.finish(tx, request, msgspec.json.encode(prepared))
+            await once.finish(tx, request, msgspec.json.encode(prepared))
             return once.Given(prepared)
         return prepared
 

@@ -57,7 +57,8 @@ async def settle_outcome(db: Database, actor: Actor, operation_id: str, outcome:
 
 async def settle(tx: Tx, operation_id: str, outcome: Outcome) -> Payment:
     """Settle an operation inside a transaction; see settle_outcome."""
-    operation, payment = await store.load_to_settle(tx, operation_id)
+    operation = await store.load_operation(tx, operation_id)
+    payment = await store.load_payment(tx, operation.payment_id, lock=True)
     if not operation.operation.status.open:
         if isinstance(outcome, Approved) and operation.operation.status is OperationStatus.FAILED:
             await _too_late(tx, payment, operation, outcome)
@@ -66,8 +67,8 @@ async def settle(tx: Tx, operation_id: str, outcome: Outcome) -> Payment:
         # It is being taken back: an approval that arrives meanwhile will not stand, recovery ends it as not done.
         outcome = Unknown("being taken back")
     outcome = as_asked(operation, outcome)
-    asked = payment, operation
     if operation.operation.kind is OperationKind.AUTHORIZE:
+        await note_attempt(tx, payment, operation, outcome)
         payment = keep_told(tx, payment, operation, outcome)
     match outcome:
         case Approved():
@@ -82,12 +83,10 @@ async def settle(tx: Tx, operation_id: str, outcome: Outcome) -> Payment:
             return await _not_known(tx, payment, operation, detail)
         case _:
             assert_never(outcome)
-    if operation.operation.kind is OperationKind.AUTHORIZE:
-        await note_attempt(tx, *asked, outcome)
     seen = _seen(payment, operation.operation)
     _audit(tx, operation.operation, seen)
     if operation.once_operation is not None and operation.once_key is not None:
-        once.finish_key(tx, operation.once_operation, operation.once_key, msgspec.json.encode(seen))
+        await once.finish_key(tx, operation.once_operation, operation.once_key, msgspec.json.encode(seen))
     return seen
 
 
@@ -106,7 +105,7 @@ async def _authorized(
         await transactions.execute_held(tx, held, derived_number(operation.operation.id, "capture"))
         amounts["amount_captured"] = approved.amount.minor
         hold = None
-    after = store.move_payment(
+    after = await store.move_payment(
         tx,
         payment,
         status=payment.payment.status.to(status),
@@ -136,7 +135,7 @@ async def _captured(
         keep_rest=not operation.final,
     )
     complete = rest is None
-    after = store.move_payment(
+    after = await store.move_payment(
         tx,
         payment,
         status=payment.payment.status.to(PaymentStatus.CAPTURED if complete else PaymentStatus.PARTIALLY_CAPTURED),
@@ -157,7 +156,7 @@ async def _refunded(
     full = after.payment.amount_refunded == after.payment.amount_captured
     if after.payment.status is not PaymentStatus.PARTIALLY_CAPTURED:
         status = PaymentStatus.REFUNDED if full else PaymentStatus.PARTIALLY_REFUNDED
-        after = store.move_payment(tx, after, status=after.payment.status.to(status))
+        after = await store.move_payment(tx, after, status=after.payment.status.to(status))
     _tell(tx, "refund.completed", after, done)
     _tell(tx, "payment.refunded", after, done)
     await partners.observe(tx, partners.Check.REFUND, after.payment.id)
@@ -168,7 +167,7 @@ async def _voided(
     tx: Tx, payment: StoredPayment, operation: StoredOperation, approved: Approved
 ) -> tuple[StoredPayment, StoredOperation]:
     after, done = await _paid_back(tx, payment, operation, approved)
-    after = store.move_payment(tx, after, status=after.payment.status.to(PaymentStatus.VOIDED))
+    after = await store.move_payment(tx, after, status=after.payment.status.to(PaymentStatus.VOIDED))
     _tell(tx, "payment.voided", after, done)
     # Voiding a capture leaves the authorisation standing, with what a final partial capture had left of it: the issuer's hold
     # is released by a reversal of its own.
@@ -190,7 +189,9 @@ async def _paid_back(
     held = await transactions.confirm(tx, held)
     await transactions.execute_held(tx, held, derived_number(operation.operation.id, "pay back"))
     await store.add_refunded(tx, operation.target_id, operation.amount.minor)
-    after = store.move_payment(tx, payment, amount_refunded=payment.payment.amount_refunded + operation.amount.minor)
+    after = await store.move_payment(
+        tx, payment, amount_refunded=payment.payment.amount_refunded + operation.amount.minor
+    )
     return after, await _succeed(tx, operation, approved, transaction_id=operation.operation.transaction_id)
 
 
@@ -213,7 +214,7 @@ async def _reversed(
         status, what = PaymentStatus.CAPTURED, "payment.completed"
     else:
         status, what = PaymentStatus.VOIDED, "payment.voided"
-    after = store.move_payment(tx, payment, status=payment.payment.status.to(status), hold_transaction=None)
+    after = await store.move_payment(tx, payment, status=payment.payment.status.to(status), hold_transaction=None)
     _tell(tx, what, after, done)
     return after, done
 
@@ -224,7 +225,7 @@ async def _incremented(
     assert payment.hold_transaction is not None
     held = await transactions.load_transaction(tx, payment.hold_transaction, lock=True)
     await transactions.raise_hold(tx, held, held.transaction.money + approved.amount)
-    after = store.move_payment(
+    after = await store.move_payment(
         tx,
         payment,
         amount_authorized=payment.payment.amount_authorized + approved.amount.minor,
@@ -242,7 +243,7 @@ async def _credited(
     held = await transactions.load_transaction(tx, payment.hold_transaction, lock=True)
     held = await transactions.confirm(tx, held)
     await transactions.execute_held(tx, held, derived_number(operation.operation.id, "credit"))
-    after = store.move_payment(
+    after = await store.move_payment(
         tx,
         payment,
         status=payment.payment.status.to(PaymentStatus.PAID),
@@ -270,13 +271,13 @@ async def _refused(
     tx: Tx, payment: StoredPayment, operation: StoredOperation, status: OperationStatus, reason: Reason, gateway_id: str
 ) -> tuple[StoredPayment, StoredOperation]:
     failure = failure_of(reason)
-    done = store.move_operation(tx, operation, status, failure=failure, gateway_id=gateway_id)
+    done = await store.move_operation(tx, operation, status, failure=failure, gateway_id=gateway_id)
     match operation.operation.kind:
         case OperationKind.AUTHORIZE:
             assert payment.hold_transaction is not None
             held = await transactions.load_transaction(tx, payment.hold_transaction, lock=True)
             await transactions.fail(tx, held, reason.code)
-            after = store.move_payment(
+            after = await store.move_payment(
                 tx,
                 payment,
                 status=payment.payment.status.to(PaymentStatus.FAILED),
@@ -303,7 +304,7 @@ async def _refused(
             assert payment.hold_transaction is not None
             held = await transactions.load_transaction(tx, payment.hold_transaction, lock=True)
             await transactions.fail(tx, held, reason.code)
-            payment = store.move_payment(
+            payment = await store.move_payment(
                 tx,
                 payment,
                 status=payment.payment.status.to(PaymentStatus.FAILED),
@@ -325,7 +326,7 @@ async def _in_review(
     if operation.operation.kind is not OperationKind.AUTHORIZE:
         # Only authorisations are reviewed; anything else that says so has not told what it did.
         return payment, await _keep_checking(tx, operation)
-    done = store.move_operation(
+    done = await store.move_operation(
         tx,
         operation,
         OperationStatus.REVIEW,
@@ -333,7 +334,7 @@ async def _in_review(
         failure=failure_of(review.reason),
         review_check_at=tx.now + FIRST_REVIEW_CHECK,
     )
-    after = store.move_payment(
+    after = await store.move_payment(
         tx, payment, status=payment.payment.status.to(PaymentStatus.REVIEW), gateway_id=review.gateway_id
     )
     _tell(tx, "payment.requires_action", after, done)
@@ -352,7 +353,7 @@ async def conclude_review(tx: Tx, operation_id: str, decided: Approved | Decline
         return _seen(payment, operation.operation)
     if payment.payment.status is not PaymentStatus.REVIEW:
         # It was cancelled meanwhile, and its hold released: the decision comes too late to mean anything.
-        operation = store.move_operation(tx, operation, OperationStatus.FAILED)
+        operation = await store.move_operation(tx, operation, OperationStatus.FAILED)
         return _seen(payment, operation.operation)
     payment = keep_told(tx, payment, operation, believed)
     await note_attempt(tx, payment, operation, believed)
@@ -385,13 +386,13 @@ async def _not_known(tx: Tx, payment: StoredPayment, operation: StoredOperation,
 
 async def _keep_checking(tx: Tx, operation: StoredOperation) -> StoredOperation:
     delay = min(FIRST_CHECK * 2 ** min(operation.checks, 12), LAST_CHECK)
-    return store.move_operation(tx, operation, OperationStatus.UNKNOWN, next_check_at=tx.now + delay)
+    return await store.move_operation(tx, operation, OperationStatus.UNKNOWN, next_check_at=tx.now + delay)
 
 
 async def _succeed(
     tx: Tx, operation: StoredOperation, approved: Approved, *, transaction_id: str | None
 ) -> StoredOperation:
-    return store.move_operation(
+    return await store.move_operation(
         tx,
         operation,
         OperationStatus.SUCCEEDED,
@@ -413,7 +414,7 @@ async def _follow_up_reversal(tx: Tx, payment: StoredPayment, operation: StoredO
     """Write down that an authorisation must be reversed, where it was made; recovery sends it."""
     payment = replace(payment, adapter=operation.adapter)
     audit.record(tx, "payment.reversal_ordered", payment.payment.id, {"after": operation.operation.id})
-    store.insert_operation(
+    await store.insert_operation(
         tx,
         new_operation(tx, payment, OperationKind.REVERSE, approved.amount, target_id=approved.gateway_id, due=tx.now),
     )

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
+import asyncpg
 import msgspec
 
 from shanraq.core.actor import SYSTEM, Actor, Environment
@@ -88,38 +89,6 @@ class StoredOperation:
         )
 
 
-_PAYMENT: Final = (
-    *("id", "payment_method_id", "account_id", "amount", "currency", "status", "amount_authorized", "amount_captured"),
-    *("amount_refunded", "failure", "reference", "description", "metadata", "version", "created_at", "updated_at"),
-    *(
-        "routing",
-        "kind",
-        "amount_incremented",
-        "estimated",
-        "stored_credential",
-        "authentication_id",
-        "liability_shift",
-    ),
-    *("network_transaction_id", "approval_code", "checks", "risk", "expires_at", "adapter", "gateway_id"),
-    *("hold_transaction", "validity_seconds", "release_at"),
-)
-
-
-class _PaymentIn:
-    """The columns of a payment within a row that has others too."""
-
-    __slots__ = ("_row",)
-
-    def __init__(self, row: Row) -> None:
-        self._row = row
-
-    def __getitem__(self, name: str) -> Any:
-        return self._row["p_" + name]
-
-
-_WITH_PAYMENT: Final = ", ".join(f"p.{name} AS p_{name}" for name in _PAYMENT)
-
-
 def method_of(row: Row) -> PaymentMethod:
     """Read a row of payment_method."""
     return PaymentMethod(
@@ -147,7 +116,7 @@ def operation_of(row: Row) -> StoredOperation:
     )  # fmt: skip
 
 
-def payment_of(row: Row | _PaymentIn) -> StoredPayment:
+def payment_of(row: Row) -> StoredPayment:
     """Read a row of payment."""
     return StoredPayment(
         Payment(
@@ -227,11 +196,11 @@ async def method_page(tx: Tx, *, customer_id: str | None, after: str, limit: int
     return [method_of(row) for row in rows]
 
 
-def insert_payment(tx: Tx, stored: StoredPayment) -> None:
+async def insert_payment(tx: Tx, stored: StoredPayment) -> None:
     """Write a new payment."""
     partner_id, environment = tx.actor.scope
     payment = stored.payment
-    tx.write(
+    await tx.execute(
         """INSERT INTO payment (id, partner_id, environment, adapter, payment_method_id, account_id, amount, currency, status,
                                 hold_transaction, reference, description, metadata, routing, created_at, updated_at, kind,
                                 estimated, stored_credential, authentication_id, liability_shift, validity_seconds)
@@ -271,7 +240,7 @@ async def payment_page(tx: Tx, *, account_id: str | None, status: str | None, af
     return [payment_of(row).payment for row in rows]
 
 
-def move_payment(tx: Tx, before: StoredPayment, **changes: Any) -> StoredPayment:
+async def move_payment(tx: Tx, before: StoredPayment, **changes: Any) -> StoredPayment:
     """Write changes of a payment whose row is locked; a new status has been checked by the caller's `to`.
 
     Where nothing is held any more there is nothing to release either.
@@ -283,7 +252,7 @@ def move_payment(tx: Tx, before: StoredPayment, **changes: Any) -> StoredPayment
     release_at = before.release_at if new.status.holds else None
     if release_at is None:
         new = msgspec.structs.replace(new, expires_at=None)
-    tx.write(
+    written = await tx.execute(
         """UPDATE payment SET status = $3, amount_authorized = $4, amount_captured = $5, amount_refunded = $6, failure = $7,
                               gateway_id = $8, hold_transaction = $9, version = $10, updated_at = $11,
                               amount_incremented = $12, network_transaction_id = $13, approval_code = $14, checks = $15,
@@ -292,8 +261,8 @@ def move_payment(tx: Tx, before: StoredPayment, **changes: Any) -> StoredPayment
         old.id, old.version, new.status, new.amount_authorized, new.amount_captured, new.amount_refunded, new.failure,
         gateway_id, hold_transaction, new.version, tx.now, new.amount_incremented, new.network_transaction_id,
         new.approval_code, new.checks, new.risk, new.expires_at, release_at,
-        rows=1,
     )  # fmt: skip
+    assert written == 1, "the row is locked"
     return replace(before, payment=new, gateway_id=gateway_id, hold_transaction=hold_transaction, release_at=release_at)
 
 
@@ -303,20 +272,22 @@ async def follow_attempt(tx: Tx, before: StoredPayment, adapter: str) -> StoredP
     return replace(before, adapter=adapter)
 
 
-def insert_operation(tx: Tx, stored: StoredOperation) -> None:
-    """Write down an operation before it is sent; PaymentBusyError is raised with it if another one is under way."""
+async def insert_operation(tx: Tx, stored: StoredOperation) -> None:
+    """Write down an operation before it is sent; raise PaymentBusyError if another one is under way."""
     operation = stored.operation
-    tx.write(
-        """INSERT INTO payment_operation (id, payment_id, partner_id, environment, book, adapter, kind, sale, final, amount,
-                                          currency, status, failure, target_id, transaction_id, once_operation, once_key,
-                                          request_id, next_check_at, sent_at, settled_at)
-           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)""",
-        operation.id, stored.payment_id, stored.partner_id, stored.environment, stored.book, stored.adapter,
-        operation.kind, stored.sale, stored.final, operation.amount, operation.currency, operation.status,
-        operation.failure, stored.target_id, operation.transaction_id, stored.once_operation, stored.once_key,
-        stored.request_id, stored.next_check_at, operation.sent_at, operation.settled_at,
-        taken=PaymentBusyError,
-    )  # fmt: skip
+    try:
+        await tx.execute(
+            """INSERT INTO payment_operation (id, payment_id, partner_id, environment, book, adapter, kind, sale, final, amount,
+                                              currency, status, failure, target_id, transaction_id, once_operation, once_key,
+                                              request_id, next_check_at, sent_at, settled_at)
+               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)""",
+            operation.id, stored.payment_id, stored.partner_id, stored.environment, stored.book, stored.adapter,
+            operation.kind, stored.sale, stored.final, operation.amount, operation.currency, operation.status,
+            operation.failure, stored.target_id, operation.transaction_id, stored.once_operation, stored.once_key,
+            stored.request_id, stored.next_check_at, operation.sent_at, operation.settled_at,
+        )  # fmt: skip
+    except asyncpg.UniqueViolationError:
+        raise PaymentBusyError(field="payment_id") from None
 
 
 async def load_operation(tx: Tx, operation_id: str) -> StoredOperation:
@@ -324,19 +295,6 @@ async def load_operation(tx: Tx, operation_id: str) -> StoredOperation:
     row = await tx.row("SELECT * FROM payment_operation WHERE id = $1 FOR UPDATE", operation_id)
     assert row is not None, "operations are never deleted"
     return operation_of(row)
-
-
-async def load_to_settle(tx: Tx, operation_id: str) -> tuple[StoredOperation, StoredPayment]:
-    """Return an operation with its payment, both locked for a change; raise PaymentNotFoundError for another's."""
-    partner_id, environment = tx.actor.scope
-    row = await tx.row(
-        f"""SELECT o.*, {_WITH_PAYMENT} FROM payment_operation o JOIN payment p ON p.id = o.payment_id
-             WHERE o.id = $1 AND p.partner_id = $2 AND p.environment = $3 FOR UPDATE""",  # noqa: S608 (our own names)
-        operation_id, partner_id, environment,
-    )  # fmt: skip
-    if row is None:
-        raise PaymentNotFoundError(field="payment_id")
-    return operation_of(row), payment_of(_PaymentIn(row))
 
 
 async def operations(tx: Tx, payment_id: str) -> list[StoredOperation]:
@@ -376,7 +334,7 @@ async def operation_by_key(tx: Tx, once_operation: str, once_key: str) -> Stored
     return operation_of(row) if row is not None else None
 
 
-def move_operation(tx: Tx, before: StoredOperation, status: OperationStatus, **changes: Any) -> StoredOperation:
+async def move_operation(tx: Tx, before: StoredOperation, status: OperationStatus, **changes: Any) -> StoredOperation:
     """Move a locked operation to its next status; an open one gets `next_check_at`, a settled one its time."""
     old = before.operation
     next_check_at = changes.pop("next_check_at", None)
@@ -384,13 +342,12 @@ def move_operation(tx: Tx, before: StoredOperation, status: OperationStatus, **c
     review_check_at = changes.pop("review_check_at", None)
     new_status = old.status if old.status is status else old.status.to(status)
     new = msgspec.structs.replace(old, status=new_status, settled_at=None if new_status.open else tx.now, **changes)
-    tx.write(
+    await tx.execute(
         """UPDATE payment_operation SET status = $2, gateway_id = $3, failure = $4, transaction_id = $5, next_check_at = $6,
                                         checks = $7, settled_at = $8, approval_code = $9, review_check_at = $10
             WHERE id = $1""",
         old.id, new.status, new.gateway_id, new.failure, new.transaction_id, next_check_at, checks, new.settled_at,
         new.approval_code, review_check_at,
-        rows=1,
     )  # fmt: skip
     return replace(before, operation=new, next_check_at=next_check_at, checks=checks)
 

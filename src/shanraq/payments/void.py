@@ -51,7 +51,7 @@ async def void(acquiring: Acquiring, actor: Actor, key: str | None, payment_id: 
             request=request,
             target_id=stored.gateway_id,
         )
-        store.insert_operation(tx, operation)
+        await store.insert_operation(tx, operation)
         return Prepared(operation, Reverse(operation.operation.id, payment_id, stored.gateway_id, left))
 
     async def _void(tx: Tx, stored: StoredPayment) -> Prepared | Payment:
@@ -80,9 +80,9 @@ async def void(acquiring: Acquiring, actor: Actor, key: str | None, payment_id: 
         )
         if held.transaction.failure is not None:
             operation = unpayable(tx, operation, held.transaction.failure)
-            store.insert_operation(tx, operation)
+            await store.insert_operation(tx, operation)
             return msgspec.structs.replace(stored.payment, operation=operation.operation)
-        store.insert_operation(tx, operation)
+        await store.insert_operation(tx, operation)
         kind = OperationKind.AUTHORIZE if target.sale else OperationKind.CAPTURE
         return Prepared(
             operation,

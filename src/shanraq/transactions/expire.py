@@ -28,6 +28,6 @@ async def _expire(tx: Tx, limit: int) -> int:
     expired = await ledger.expire_holds(tx, limit=limit)
     held = await store.of_transfers(tx, [hold.transfer for hold in expired])
     for stored in held.values():
-        after = store.move(tx, stored, TransactionStatus.ROLLED_BACK, failure="hold_expired", hold_id=None)
+        after = await store.move(tx, stored, TransactionStatus.ROLLED_BACK, failure="hold_expired", hold_id=None)
         tell(tx, after.transaction, "rolled_back")
     return len(held)

@@ -84,7 +84,7 @@ async def open_movements(tx: Tx, movements: Sequence[Movement]) -> list[Stored]:
 
 async def confirm(tx: Tx, held: Stored, *, request_id: str | None = None) -> Stored:
     """Call a held movement authorised."""
-    after = store.move(tx, held, TransactionStatus.AUTHORIZED)
+    after = await store.move(tx, held, TransactionStatus.AUTHORIZED)
     tell(tx, after.transaction, "authorized", request_id)
     return after
 
@@ -92,7 +92,7 @@ async def confirm(tx: Tx, held: Stored, *, request_id: str | None = None) -> Sto
 async def confirm_all(tx: Tx, held: Sequence[Stored]) -> list[Stored]:
     """Call held movements authorised, all in one statement."""
     after = [_moved(tx, stored, TransactionStatus.AUTHORIZED, hold_id=stored.hold_id) for stored in held]
-    store.move_all(tx, list(zip(held, after, strict=True)))
+    await store.move_all(tx, list(zip(held, after, strict=True)))
     for stored in after:
         tell(tx, stored.transaction, "authorized")
     return after
@@ -118,7 +118,7 @@ async def execute_all(tx: Tx, held: Sequence[Stored]) -> list[Stored]:
         _moved(tx, stored, TransactionStatus.EXECUTED, transfer_id=post.id)
         for stored, post in zip(held, posts, strict=True)
     ]
-    store.move_all(tx, list(zip(held, after, strict=True)))
+    await store.move_all(tx, list(zip(held, after, strict=True)))
     for stored in after:
         tell(tx, stored.transaction, "executed")
     return after
@@ -137,7 +137,7 @@ async def release_all(tx: Tx, held: Sequence[tuple[Stored, str]]) -> list[Stored
     for result in await ledger.post(tx, voids):
         _check_resolution(result.status)
     after = [_moved(tx, stored, TransactionStatus.ROLLED_BACK, failure=failure) for stored, failure in held]
-    store.move_all(tx, list(zip([stored for stored, _ in held], after, strict=True)))
+    await store.move_all(tx, list(zip([stored for stored, _ in held], after, strict=True)))
     for stored in after:
         tell(tx, stored.transaction, "rolled_back")
     return after
@@ -206,7 +206,7 @@ async def raise_hold(tx: Tx, held: Stored, amount: Money) -> Stored:
 async def fail(tx: Tx, held: Stored, failure: str) -> Stored:
     """Give a held movement up before it was authorised: its money is free again."""
     await _void(tx, held)
-    after = store.move(tx, held, TransactionStatus.FAILED, failure=failure, hold_id=None)
+    after = await store.move(tx, held, TransactionStatus.FAILED, failure=failure, hold_id=None)
     tell(tx, after.transaction, "failed")
     return after
 
@@ -214,7 +214,7 @@ async def fail(tx: Tx, held: Stored, failure: str) -> Stored:
 async def release(tx: Tx, held: Stored, failure: str | None = None) -> Stored:
     """Roll an authorised movement back: its money is free again."""
     await _void(tx, held)
-    after = store.move(tx, held, TransactionStatus.ROLLED_BACK, failure=failure, hold_id=None)
+    after = await store.move(tx, held, TransactionStatus.ROLLED_BACK, failure=failure, hold_id=None)
     tell(tx, after.transaction, "rolled_back")
     return after
 
@@ -288,7 +288,7 @@ async def take_back(tx: Tx, executed: Stored, transfer_id: int) -> Stored:
     if result.status in FAILURES:
         raise ReversalRefusedError(f"the ledger answers {FAILURES[result.status]}")
     assert result.status in (ledger.TransferStatus.CREATED, ledger.TransferStatus.EXISTS), result
-    after = store.move(tx, executed, after_status)
+    after = await store.move(tx, executed, after_status)
     tell(tx, after.transaction, "rolled_back")
     return after
 
@@ -345,7 +345,9 @@ def _opened(tx: Tx, movement: Movement, transaction_id: str, answer: ledger.Tran
 
 
 async def _executed(tx: Tx, held: Stored, transfer_id: int, moved: Money) -> Stored:
-    after = store.move(tx, held, TransactionStatus.EXECUTED, amount=moved.minor, hold_id=None, transfer_id=transfer_id)
+    after = await store.move(
+        tx, held, TransactionStatus.EXECUTED, amount=moved.minor, hold_id=None, transfer_id=transfer_id
+    )
     tell(tx, after.transaction, "executed")
     return after
 

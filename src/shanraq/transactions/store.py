@@ -150,33 +150,31 @@ async def page(tx: Tx, *, account_id: str | None, source: str | None, after: str
     return [stored_of(row).transaction for row in rows]
 
 
-def move(tx: Tx, before: Stored, status: TransactionStatus, **changes: Any) -> Stored:
-    """Move a transaction to its next status by compare-and-set.
-
-    Raises IllegalMoveError, and with the write MovedMeanwhileError.
-    """
+async def move(tx: Tx, before: Stored, status: TransactionStatus, **changes: Any) -> Stored:
+    """Move a transaction to its next status by compare-and-set; raise IllegalMoveError, MovedMeanwhileError."""
     places = {name: changes.pop(name, getattr(before, name)) for name in ("hold_id", "transfer_id")}
     old = before.transaction
     new = msgspec.structs.replace(
         old, status=old.status.to(status), version=old.version + 1, updated_at=tx.now, **changes
     )
-    tx.write(
+    written = await tx.execute(
         """UPDATE transaction SET status = $3, amount = $4, failure = $5, hold_id = $6, transfer_id = $7, version = $8,
                                   updated_at = $9
             WHERE id = $1 AND version = $2""",
         old.id, old.version, new.status, new.amount, new.failure, places["hold_id"], places["transfer_id"], new.version,
         tx.now,
-        rows=1, otherwise=MovedMeanwhileError,
     )  # fmt: skip
+    if not written:
+        raise MovedMeanwhileError
     return Stored(new, **places)
 
 
-def move_all(tx: Tx, pairs: Sequence[tuple[Stored, Stored]]) -> None:
-    """Write transactions (before, after) that moved on, in one statement; MovedMeanwhileError is raised if any had moved."""
+async def move_all(tx: Tx, pairs: Sequence[tuple[Stored, Stored]]) -> None:
+    """Write transactions (before, after) that moved on, in one statement; raise MovedMeanwhileError if any had moved."""
     if not pairs:
         return
     after = [stored for _, stored in pairs]
-    tx.write(
+    written = await tx.execute(
         """UPDATE transaction t SET status = u.status, failure = u.failure, hold_id = u.hold_id, transfer_id = u.transfer_id,
                                     version = u.version + 1, updated_at = $1
              FROM unnest($2::text[], $3::int[], $4::text[], $5::text[], $6::uuid[], $7::uuid[])
@@ -186,8 +184,9 @@ def move_all(tx: Tx, pairs: Sequence[tuple[Stored, Stored]]) -> None:
         [before.transaction.id for before, _ in pairs], [before.transaction.version for before, _ in pairs],
         [stored.transaction.status for stored in after], [stored.transaction.failure for stored in after],
         [stored.hold_id for stored in after], [stored.transfer_id for stored in after],
-        rows=len(pairs), otherwise=MovedMeanwhileError,
     )  # fmt: skip
+    if written != len(pairs):
+        raise MovedMeanwhileError
 
 
 async def lock_many(tx: Tx, transaction_ids: Sequence[str]) -> dict[str, Stored]:
