@@ -109,6 +109,34 @@ async def test_costs_are_read_and_replaced(desk: Desk) -> None:
     assert (twice.status_code, twice.json()["code"]) == (400, "invalid_routing_rule")
 
 
+async def test_the_table_of_bins_is_read(desk: Desk, database: Database) -> None:
+    bank = payments.BinRange(first="411111", last="411119", scheme="visa", country="KZ", funding=payments.Funding.DEBIT)
+    await payments.replace_bins(database, OPERATOR, [bank])
+    listed = await desk.http.get("/v1/routing/bins", params={"limit": 1, "version": 1})
+    shown = await desk.http.get("/v1/routing/bins/41111122")
+    tables = await desk.http.get("/v1/routing/bin-tables")
+    unknown = await desk.http.get("/v1/routing/bins/511111")
+    whole = await desk.http.get("/v1/routing/bins/4111111111111111")
+    older = await desk.http.get("/v1/routing/bins", params={"version": 2})
+    made = await desk.http.post(
+        "/v1/routing/rules", json={**RULE, "conditions": {"issuer_countries": ["KZ"], "funding": ["debit"]}}
+    )
+    ruled = await desk.http.post("/v1/routing/explain", json=QUESTION)
+    not_known = await desk.http.post("/v1/routing/explain", json={**QUESTION, "bin": "422222"})
+
+    assert (listed.json()["items"][0]["last"], listed.json()["next_cursor"]) == ("41111999", "")
+    assert shown.json()["ranges"] == listed.json()["items"]
+    assert (tables.json()["items"][0]["version"], tables.json()["items"][0]["ranges"]) == (1, 1)
+    assert (unknown.status_code, unknown.json()["code"]) == (404, "bin_range_not_found")
+    assert (whole.status_code, whole.json()["field"]) == (400, "bin")
+    assert "4111111111111111" not in whole.json()["detail"]
+    assert (older.status_code, older.json()["code"]) == (404, "bin_table_version_not_found")
+    assert ruled.json()["rule"] == made.json()["id"]
+    assert ruled.json()["issuer"] == {"country": "KZ", "funding": "debit", "bin_table_version": 1}
+    assert not_known.json()["rule"] == ""
+    assert [one["rule"] for one in not_known.json()["undecided"]] == [made.json()["id"]]
+
+
 @pytest.mark.parametrize(
     ("change", "code", "field"),
     [
@@ -117,6 +145,8 @@ async def test_costs_are_read_and_replaced(desk: Desk) -> None:
         ({"action": {"adapters": [{"adapter": "A b"}]}}, "invalid_field", "action.adapters[0].adapter"),
         ({"action": {"adapters": [{"adapter": "a"}], "way": "luck"}}, "invalid_field", "action.way"),
         ({"conditions": {"bin": ["4"]}}, "unknown_field", "conditions.bin"),
+        ({"conditions": {"issuer_countries": ["kz"]}}, "invalid_field", "conditions.issuer_countries[0]"),
+        ({"conditions": {"funding": ["unknown"]}}, "invalid_routing_rule", "conditions.funding"),
         ({"conditions": {"bins": ["4x"]}}, "invalid_field", "conditions.bins[0]"),
         ({"conditions": {"amount_to": 5}}, "invalid_routing_rule", "conditions.currencies"),
     ],
@@ -141,6 +171,9 @@ async def test_a_partner_is_not_let_in(desk: Desk) -> None:
         ("GET", "/v1/routing/rules", None),
         ("POST", "/v1/routing/rules", RULE),
         ("POST", "/v1/routing/explain", QUESTION),
+        ("GET", "/v1/routing/bins", None),
+        ("GET", "/v1/routing/bins/411111", None),
+        ("GET", "/v1/routing/bin-tables", None),
     ):
         refused = await desk.http.request(method, path, json=body, headers={"Authorization": ""}, auth=("key_1", "s"))
         assert refused.status_code == 403

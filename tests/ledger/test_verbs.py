@@ -363,17 +363,18 @@ async def test_a_chain_may_hold_and_release_in_one_batch(book: Book, database: D
 
 async def test_an_id_used_at_once_on_other_accounts_is_contended(book: Book, database: Database) -> None:
     await book.open(account(30), account(31))
-    first_wrote, second_waits = asyncio.Event(), asyncio.Event()
+    first_wrote = asyncio.Event()
 
     async def first() -> None:
         async with database.begin(book.actor) as tx:
             await ledger.post(tx, [transfer(1, SETTLEMENT, SHOP, 1)])
             first_wrote.set()
-            await second_waits.wait()
+            # It commits when the second one waits for it.
+            while not await tx.value("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)"):
+                await asyncio.sleep(0.01)
 
     async def second() -> None:
         await first_wrote.wait()
-        asyncio.get_running_loop().call_later(0.05, second_waits.set)
         async with database.begin(book.actor) as tx:
             await ledger.post(tx, [transfer(1, 30, 31, 1)])
 

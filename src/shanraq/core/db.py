@@ -14,8 +14,8 @@ from __future__ import annotations
 import asyncio
 import random
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -28,6 +28,8 @@ from shanraq.core.actor import Actor, ActorKind
 from shanraq.core.errors import ConflictError, InvalidInputError, UnavailableError
 
 T = TypeVar("T")
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 Row = asyncpg.Record
 
 _PARAMETER: Final = re.compile(r"\$(\d+)")
@@ -120,6 +122,27 @@ class Tx:
         last = tag.rpartition(" ")[2]
         return int(last) if last.isdigit() else 0
 
+    async def rows_of_many(self, sql: str, args: Sequence[Sequence[object]]) -> list[Row]:
+        """Run a statement once for each of `args`, in one round trip, and return the rows of all."""
+        if self._writes:
+            await self._write_out()
+        return await self._connection.fetchmany(sql, args)  # type: ignore[no-any-return]
+
+    async def execute_many(self, sql: str, args: Sequence[Sequence[object]]) -> None:
+        """Run a statement once for each of `args`, in one round trip."""
+        if self._writes:
+            await self._write_out()
+        await self._connection.executemany(sql, args)
+
+    async def pooled(
+        self, work: Callable[[Tx, Sequence[Item]], Awaitable[Sequence[Result]]], items: Sequence[Item]
+    ) -> Sequence[Result]:
+        """Return `work(tx, items)`, one result an item; where callers share a transaction, `work` runs once for all of them."""
+        return await work(self, items)
+
+    def alone(self) -> None:
+        """Say that what follows hangs on a lock that callers who share this transaction would not keep each other from."""
+
     def write(self, insert: str, *args: object) -> None:
         """Run an INSERT (without RETURNING) before the next statement, at the latest at the end, in one with its neighbours.
 
@@ -190,6 +213,16 @@ def _together(inserts: tuple[str, ...]) -> str:
 def assert_no_transaction() -> None:
     """Fail if called inside a transaction: the network is outside, always."""
     assert _current.get() is None, "no network call inside a database transaction"
+
+
+@contextmanager
+def work_in(tx: Tx) -> Iterator[None]:
+    """Let what runs inside know that it is in a transaction."""
+    token = _current.set(tx)
+    try:
+        yield
+    finally:
+        _current.reset(token)
 
 
 def _begin_statement(actor: Actor) -> str:

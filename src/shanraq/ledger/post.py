@@ -12,6 +12,7 @@ from shanraq.ledger.evaluate import Book, evaluate_transfers
 from shanraq.ledger.model import ID_MAX, Result, Transfer, TransferFlags, nanoseconds_of
 
 _IMPORTED: Final = int(TransferFlags.IMPORTED)
+_LINKED: Final = int(TransferFlags.LINKED)
 
 
 async def post(tx: Tx, transfers: Sequence[Transfer]) -> list[Result]:
@@ -20,13 +21,19 @@ async def post(tx: Tx, transfers: Sequence[Transfer]) -> list[Result]:
     A failure is a result, never an exception, and the transaction is to be committed either way: a sticky failure burns
     its id. Raises BatchTooLargeError (more than 8189 transfers), ContendedError (run it again: `Database.run` does).
     """
-    book_number = tx.actor.book
-    assert book_number, "transfers are posted in one book"
+    assert tx.actor.book, "transfers are posted in one book"
     if len(transfers) > store.BATCH_LIMIT:
         raise BatchTooLargeError(f"{len(transfers)} transfers; at most {store.BATCH_LIMIT}", field="transfers")
     if not transfers:
         return []
+    if int(transfers[-1].flags) & _LINKED or int(transfers[0].flags) & _IMPORTED:
+        # An open chain would go on in the transfers of others.
+        tx.alone()
+    return list(await tx.pooled(_post, transfers))
 
+
+async def _post(tx: Tx, transfers: Sequence[Transfer]) -> list[Result]:
+    book_number = tx.actor.book
     book = Book(store.WIDTH_BITS)
     ids = {transfer.id for transfer in transfers}
     named = {transfer.debit_account_id for transfer in transfers}

@@ -53,8 +53,10 @@ terminals: Final = App(
 settlement: Final = App(name="settlement", help="What card acquirers settled: fetch reports, show days and exceptions.")
 operators: Final = App(name="operators", help="The platform's people, who approve and suspend partners.")
 routing: Final = App(name="routing", help="Which payment system takes which payment.")
+bins_: Final = App(name="bins", help="Whose cards begin with which digits: issuing country and funding, for rules.")
 app.command(simulate)
 app.command(routing)
+routing.command(bins_)
 app.command(keys)
 app.command(ledger)
 app.command(operators)
@@ -513,6 +515,79 @@ def explain(
     )
     told = _run(explain_(settings, question, _announce))
     sys.stdout.write(msgspec.json.format(msgspec.json.encode(told)).decode() + "\n")
+
+
+@bins_.command(name="import")
+def import_bins_(file: Path, *, data_dir: DataDir = None, database_url: DatabaseUrl = None) -> None:
+    """Put the table in a CSV file in the place of the whole table of BINs; print the new version as JSON.
+
+    The first line names the columns: bin_from, scheme, issuer_country, and if wanted bin_to, funding, issuer_name; between them
+    are commas or semicolons. Nothing changes unless every line is right; what is wrong is told by line, and ends with 1.
+
+    Parameters
+    ----------
+    file
+        UTF-8. A BIN has 6 to 8 digits; without bin_to a line is of one BIN. Funding is credit, debit, prepaid or charge.
+    """
+    from shanraq.ops.bins import BinFileError, import_bins, read_bins
+
+    try:
+        with _progress() as progress:
+            task = progress.add_task("reading lines", total=None)
+            ranges = read_bins(file, lambda count: progress.update(task, advance=count))
+    except BinFileError as error:
+        for problem in error.problems:
+            console.print(f"[bold red]error[/] {escape(str(problem))}")
+        if error.more:
+            console.print(f"and {error.more} more")
+        sys.exit(1)
+    settings = _settings(data_dir=data_dir, database_url=database_url, log_level="warning")
+    with _progress() as progress:
+        task = progress.add_task("new ranges", total=None)
+        table = _run(import_bins(settings, ranges, _announce, lambda count: progress.update(task, advance=count)))
+    sys.stdout.buffer.write(msgspec.json.encode(table) + b"\n")
+
+
+@bins_.command(name="list")
+def list_bins_(*, version: int | None = None, data_dir: DataDir = None, database_url: DatabaseUrl = None) -> None:
+    """List the table of BINs as JSON, one range a line, in the order of the digits.
+
+    Parameters
+    ----------
+    version
+        Of the table; the newest unless given.
+    """
+    from shanraq.ops.bins import list_bins
+
+    settings = _settings(data_dir=data_dir, database_url=database_url, log_level="warning")
+    for one in _run(list_bins(settings, version, _announce)):
+        sys.stdout.buffer.write(msgspec.json.encode(one) + b"\n")
+
+
+@bins_.command(name="show")
+def show_bin_(prefix: str, *, data_dir: DataDir = None, database_url: DatabaseUrl = None) -> None:
+    """Show what the table of BINs knows of the cards with these first digits, as JSON.
+
+    Parameters
+    ----------
+    prefix
+        The first 1 to 8 digits; never the whole number.
+    """
+    from shanraq.ops.bins import show_bin
+
+    settings = _settings(data_dir=data_dir, database_url=database_url, log_level="warning")
+    told = _run(show_bin(settings, prefix, _announce))
+    sys.stdout.write(msgspec.json.format(msgspec.json.encode(told)).decode() + "\n")
+
+
+@bins_.command(name="versions")
+def list_bin_tables(*, data_dir: DataDir = None, database_url: DatabaseUrl = None) -> None:
+    """List the versions of the table of BINs, the newest first, as JSON: one object a line."""
+    from shanraq.ops.bins import versions
+
+    settings = _settings(data_dir=data_dir, database_url=database_url, log_level="warning")
+    for table in _run(versions(settings, _announce)):
+        sys.stdout.buffer.write(msgspec.json.encode(table) + b"\n")
 
 
 @operators.command

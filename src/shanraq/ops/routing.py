@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Final
 
@@ -33,11 +34,18 @@ async def explain(settings: Settings, question: payments.Facts, announce: Announ
     names = gateway_names(settings, question.environment)
     there = dict.fromkeys(names, True)
     order = payments.Gateways({}, settings.routing_order).own_order(names)
+    async with opened(settings, announce) as db:
+        return await payments.explain_routing(db, _CONSOLE, question, there, order)
+
+
+@asynccontextmanager
+async def opened(settings: Settings, announce: Announce) -> AsyncIterator[Database]:
+    """Open the database alone, brought up to date, with one connection."""
     async with open_database(settings, announce) as (owner_dsn, app_dsn, _):
         await migrate(owner_dsn, unsafe=settings.unsafe)
         db = await Database.connect(app_dsn, role=None if settings.database_owner_url else "shanraq_app", max_size=1)
         try:
-            return await payments.explain_routing(db, _CONSOLE, question, there, order)
+            yield db
         finally:
             await db.close()
 

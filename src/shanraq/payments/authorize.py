@@ -167,7 +167,8 @@ async def authorize(
             ),
         )
 
-    return await carry_out(acquiring, actor, request, prepare)
+    touches = () if new.authentication_id is None else (new.authentication_id,)
+    return await carry_out(acquiring, actor, request, prepare, touches)
 
 
 def bound_to(routing: Routing, gateways: Gateways, environment: Environment, adapter: str) -> Routing:

@@ -65,4 +65,4 @@ async def capture(
             ),
         )
 
-    return await carry_out(acquiring, actor, request, prepare)
+    return await carry_out(acquiring, actor, request, prepare, touches=(payment_id,))

@@ -59,4 +59,4 @@ async def increment(
             ),
         )
 
-    return await carry_out(acquiring, actor, request, prepare)
+    return await carry_out(acquiring, actor, request, prepare, touches=(payment_id,))

@@ -183,10 +183,13 @@ async def _declines(tx: Tx, method: PaymentMethod) -> list[CardDecline]:
             WHERE partner_id = $1 AND environment = $2 AND fingerprint = $3""",
         partner_id, environment, bytes.fromhex(method.fingerprint),
     )  # fmt: skip
-    return [CardDecline(*row) for row in rows]
+    return [
+        CardDecline(row["amount"], row["currency"], row["final"], row["retry_at"], row["declined_at"]) for row in rows
+    ]
 
 
 async def _alone(tx: Tx, method: PaymentMethod) -> None:
+    tx.alone()
     # The fingerprint is of one partner and environment already. Taken before any lock on money, so that nobody waits crosswise.
     await tx.execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", f"card {method.fingerprint}")
 

@@ -77,7 +77,7 @@ async def refund(
             ),
         )
 
-    return await carry_out(acquiring, actor, request, prepare)
+    return await carry_out(acquiring, actor, request, prepare, touches=(payment_id,))
 
 
 async def hold_back(tx: Tx, stored: StoredPayment, amount: Money, transfer_id: int) -> transactions.Stored:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Final
 
+import msgspec
 import structlog
 
 from shanraq import audit, partners
 from shanraq.core.actor import SYSTEM, Actor
 from shanraq.core.db import Database, Tx
 from shanraq.core.ids import new_id
-from shanraq.payments import limits, routing_store
+from shanraq.payments import bin_table, limits, routing_store
 from shanraq.payments.adapter import Adapter, Guarded
+from shanraq.payments.bins import KnownBin
 from shanraq.payments.errors import NoAdapterError
 from shanraq.payments.model import Gateways
 from shanraq.payments.routing import (
@@ -25,12 +28,15 @@ from shanraq.payments.routing import (
     NewRoutingRule,
     Routing,
     RoutingCost,
+    RoutingIssuer,
     RoutingRule,
     RoutingRuleChangedError,
     Way,
+    asks_for_issuer,
     check,
     decide,
     first_match,
+    undecided,
 )
 
 log = structlog.get_logger(__name__)
@@ -59,9 +65,28 @@ async def explain_routing(
 
 
 async def _route(tx: Tx, facts: Facts, there: Mapping[str, bool], order: Sequence[str]) -> Routing:
-    rule = first_match(await routing_store.active_rules(tx), facts, there)
+    rules = await routing_store.active_rules(tx)
+    if not any(asks_for_issuer(rule.conditions) for rule in rules):
+        return await _decide(tx, facts, first_match(rules, facts, there), there, order)
+    facts = replace(facts, issuer=await bin_table.look_up(tx, facts.bin))
+    routing = await _decide(tx, facts, first_match(rules, facts, there), there, order)
+    return msgspec.structs.replace(
+        routing, issuer=_issuer_of(facts.issuer) if facts.issuer is not None else None,
+        undecided=undecided(rules, facts, there),
+    )  # fmt: skip
+
+
+async def _decide(
+    tx: Tx, facts: Facts, rule: RoutingRule | None, there: Mapping[str, bool], order: Sequence[str]
+) -> Routing:
     figures = await _figures(tx, facts, rule) if rule is not None else Figures({}, {})
     return decide(facts, rule, there, order, figures)
+
+
+def _issuer_of(known: KnownBin) -> RoutingIssuer:
+    return RoutingIssuer(
+        country=known.range.country, funding=known.range.funding, bin_table_version=known.version
+    )  # fmt: skip
 
 
 async def _figures(tx: Tx, facts: Facts, rule: RoutingRule) -> Figures:

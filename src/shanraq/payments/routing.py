@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -22,6 +22,7 @@ from shanraq.core.errors import ConflictError, InvalidInputError, NotFoundError
 from shanraq.core.fields import CurrencyCode
 from shanraq.core.money import Money
 from shanraq.payments.adapter import Initiator
+from shanraq.payments.bins import Funding, KnownBin
 
 RULE_PREFIX: Final = "rrl"
 BIN_DIGITS: Final = 11
@@ -66,12 +67,15 @@ class Conditions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """When a rule decides: every condition given must hold, and of a list one of its members. Without any it always does.
 
     `amount_from` and `amount_to` are minor units, both included, of the one currency that must be given with them.
-    `billing_countries` are those of the cardholder's billing address.
+    `billing_countries` are those of the cardholder's billing address. `issuer_countries` and `funding` are told by the table of
+    BINs; of a card that is not in it they do not hold.
     """
 
     bins: Annotated[list[Annotated[str, _BINS]], msgspec.Meta(max_length=_MOST)] = []
     schemes: Annotated[list[Annotated[str, _SCHEME]], msgspec.Meta(max_length=_MOST)] = []
     billing_countries: Annotated[list[Annotated[str, _COUNTRY]], msgspec.Meta(max_length=300)] = []
+    issuer_countries: Annotated[list[Annotated[str, _COUNTRY]], msgspec.Meta(max_length=300)] = []
+    funding: Annotated[list[Funding], msgspec.Meta(max_length=4)] = []
     currencies: Annotated[list[CurrencyCode], msgspec.Meta(max_length=_MOST)] = []
     amount_from: Annotated[int, msgspec.Meta(ge=0, le=2**62)] | None = None
     amount_to: Annotated[int, msgspec.Meta(ge=0, le=2**62)] | None = None
@@ -142,10 +146,27 @@ class RoutingCandidate(msgspec.Struct, frozen=True, kw_only=True):
     why: str
 
 
+class RoutingIssuer(msgspec.Struct, frozen=True, kw_only=True):
+    """What the table of BINs told of the card, and in which version."""
+
+    country: str
+    funding: Funding
+    bin_table_version: int
+
+
+class RoutingRuleUndecided(msgspec.Struct, frozen=True, kw_only=True):
+    """A rule that did not decide because something it asks for is not known; all else of it holds."""
+
+    rule: str
+    rule_version: int
+    why: str
+
+
 class Routing(msgspec.Struct, frozen=True, kw_only=True):
     """How a payment was routed: by which rule (empty: the installation's own order), and the systems in the order of attempts.
 
-    `passed_over` would have been candidates and could not be asked.
+    `passed_over` would have been candidates and could not be asked. `issuer` is there where an active rule asks for it and the
+    table of BINs knows the card; `undecided` are the rules before the one that decided that asked for it in vain.
     """
 
     rule: str
@@ -153,11 +174,16 @@ class Routing(msgspec.Struct, frozen=True, kw_only=True):
     way: str
     candidates: list[RoutingCandidate]
     passed_over: list[RoutingCandidate] = []
+    issuer: RoutingIssuer | None = None
+    undecided: list[RoutingRuleUndecided] = []
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What is known of a payment when it is routed. `bin` are the first digits of the card, in memory only."""
+    """What is known of a payment when it is routed. `bin` are the first digits of the card, in memory only.
+
+    `issuer` is what the table of BINs knows of them.
+    """
 
     payment_id: str
     partner_id: str
@@ -168,6 +194,7 @@ class Facts:
     capture: bool = False
     initiator: Initiator = Initiator.CUSTOMER
     billing_country: str = ""
+    issuer: KnownBin | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +227,8 @@ def check(rule: NewRoutingRule) -> None:
             raise InvalidRoutingRuleError(
                 "the ends of a range have the same number of digits and are in order", field="conditions.bins"
             )
+    if Funding.UNKNOWN in conditions.funding:
+        raise InvalidRoutingRuleError("what is not known cannot be asked for", field="conditions.funding")
     bounds = conditions.amount_from, conditions.amount_to
     if bounds != (None, None) and len(conditions.currencies) != 1:
         raise InvalidRoutingRuleError("an amount needs exactly one currency", field="conditions.currencies")
@@ -207,8 +236,17 @@ def check(rule: NewRoutingRule) -> None:
         raise InvalidRoutingRuleError("is above amount_to", field="conditions.amount_from")
 
 
+def asks_for_issuer(conditions: Conditions) -> bool:
+    """Tell whether the conditions need the table of BINs."""
+    return bool(conditions.issuer_countries or conditions.funding)
+
+
 def holds(conditions: Conditions, facts: Facts) -> bool:
     """Tell whether every condition holds."""
+    return _holds_but_for_issuer(conditions, facts) and _issuer_holds(conditions, facts.issuer)
+
+
+def _holds_but_for_issuer(conditions: Conditions, facts: Facts) -> bool:
     minor = facts.amount.minor
     return (
         (not conditions.bins or any(_in_range(bins, facts.bin) for bins in conditions.bins))
@@ -224,13 +262,48 @@ def holds(conditions: Conditions, facts: Facts) -> bool:
     )
 
 
+def _issuer_holds(conditions: Conditions, known: KnownBin | None) -> bool:
+    if known is None:
+        return not asks_for_issuer(conditions)
+    return (not conditions.issuer_countries or known.range.country in conditions.issuer_countries) and (
+        not conditions.funding or known.range.funding in conditions.funding
+    )
+
+
+def _not_known(conditions: Conditions, known: KnownBin | None) -> str:
+    """Return what the conditions ask for and nobody knows; empty where all is known, or something known fails."""
+    if not asks_for_issuer(conditions):
+        return ""
+    if known is None:
+        return "the table of BINs does not know the card"
+    if conditions.issuer_countries and known.range.country not in conditions.issuer_countries:
+        return ""
+    if conditions.funding and known.range.funding is Funding.UNKNOWN:
+        return "the table of BINs does not know the card's funding"
+    return ""
+
+
 def first_match(rules: Iterable[RoutingRule], facts: Facts, there: Container[str]) -> RoutingRule | None:
     """Return the first active rule whose conditions hold and that names a payment system of this environment."""
+    return next((rule for rule in _asked(rules, there) if holds(rule.conditions, facts)), None)
+
+
+def undecided(rules: Iterable[RoutingRule], facts: Facts, there: Container[str]) -> list[RoutingRuleUndecided]:
+    """Return the rules before the first that holds which would hold too, were the card's issuer known as they ask."""
+    found = []
+    for rule in _asked(rules, there):
+        if holds(rule.conditions, facts):
+            break
+        why = _not_known(rule.conditions, facts.issuer)
+        if why and _holds_but_for_issuer(rule.conditions, facts):
+            found.append(RoutingRuleUndecided(rule=rule.id, rule_version=rule.version, why=why))
+    return found
+
+
+def _asked(rules: Iterable[RoutingRule], there: Container[str]) -> Iterator[RoutingRule]:
     for rule in sorted(rules, key=lambda rule: (rule.position, rule.id)):
-        named = any(target.adapter in there for target in rule.action.adapters)
-        if rule.active and named and holds(rule.conditions, facts):
-            return rule
-    return None
+        if rule.active and any(target.adapter in there for target in rule.action.adapters):
+            yield rule
 
 
 def decide(

@@ -6,8 +6,8 @@ transaction; transaction B settles by the outcome. A crash between A and B, or a
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Collection
+from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
 from typing import assert_never
@@ -20,6 +20,7 @@ from shanraq.core.actor import Actor
 from shanraq.core.crypto import Keyring
 from shanraq.core.db import Database, Tx
 from shanraq.core.errors import ShanraqError
+from shanraq.core.together import Together
 from shanraq.payments import store
 from shanraq.payments.adapter import (
     Adapter,
@@ -40,7 +41,7 @@ from shanraq.payments.adapter import (
 )
 from shanraq.payments.failover import Attempt, Failover, settle_attempt
 from shanraq.payments.model import Gateways, OperationStatus, Payment
-from shanraq.payments.settle import settle_outcome
+from shanraq.payments.settle import settle
 from shanraq.payments.store import StoredOperation
 from shanraq.payments.texts import KEY_FIELD, refuse_card_numbers
 
@@ -60,6 +61,10 @@ class Acquiring:
     gateways: Gateways
     recover_after: timedelta = timedelta(seconds=30)
     attempts_within: timedelta = timedelta(seconds=20)
+    together: Together = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "together", Together(self.db))
 
     @property
     def failover(self) -> Failover:
@@ -78,10 +83,14 @@ class Prepared:
 Prepare = Callable[[Tx], Awaitable[Prepared | Payment]]
 
 
-async def carry_out(acquiring: Acquiring, actor: Actor, request: once.Request, prepare: Prepare) -> once.Given[Payment]:
+async def carry_out(
+    acquiring: Acquiring, actor: Actor, request: once.Request, prepare: Prepare, touches: Collection[str] = ()
+) -> once.Given[Payment]:
     """Do what `prepare` writes down, once for this request; a Payment from `prepare` was decided without the gateway.
 
-    Raises what `prepare` raises, CardDataInTextError for a key that is a card number, and the errors of core.once.
+    `touches` are the ids of what was there before and changes, or is decided upon: two requests that touch the same never
+    share a transaction (see core.together). Raises what `prepare` raises, CardDataInTextError for a key that is a card number,
+    and the errors of core.once.
     """
     refuse_card_numbers(**{KEY_FIELD: request.key})
 
@@ -96,7 +105,7 @@ async def carry_out(acquiring: Acquiring, actor: Actor, request: once.Request, p
         return prepared
 
     try:
-        opened = await acquiring.db.run(actor, open_)
+        opened = await acquiring.together.run(actor, {f"{request.operation} {request.key}", *touches}, open_)
     except once.KeyInUseError:
         return await _under_way(acquiring.db, actor, request)
     except ShanraqError as error:
@@ -114,16 +123,19 @@ async def _send_until_settled(acquiring: Acquiring, actor: Actor, prepared: Prep
     while True:
         adapter = acquiring.gateways.named(operation.environment, operation.adapter)
         outcome = await send(adapter, command)
-        if not isinstance(command, Authorize):
-            return await settle_outcome(acquiring.db, actor, operation.operation.id, outcome)
-        settled = await acquiring.db.run(actor, partial(_settle, acquiring.failover, command, outcome))
+        write = partial(_settle, acquiring.failover, operation.operation.id, command, outcome)
+        settled = await acquiring.together.run(actor, {operation.payment_id}, write)
         if isinstance(settled, Payment):
             return settled
         operation, command = settled.operation, settled.command
 
 
-async def _settle(failover: Failover, command: Authorize, outcome: Outcome, tx: Tx) -> Payment | Attempt:
-    return await settle_attempt(tx, failover, command, outcome)
+async def _settle(
+    failover: Failover, operation_id: str, command: ExtendedCommand, outcome: Outcome, tx: Tx
+) -> Payment | Attempt:
+    if isinstance(command, Authorize):
+        return await settle_attempt(tx, failover, command, outcome)
+    return await settle(tx, operation_id, outcome)
 
 
 async def send(adapter: Adapter, command: ExtendedCommand) -> Outcome:

@@ -89,4 +89,4 @@ async def void(acquiring: Acquiring, actor: Actor, key: str | None, payment_id: 
             Void(operation.operation.id, payment_id, kind, target.operation.gateway_id, amount),
         )
 
-    return await carry_out(acquiring, actor, request, prepare)
+    return await carry_out(acquiring, actor, request, prepare, touches=(payment_id,))

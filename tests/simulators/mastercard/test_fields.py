@@ -73,6 +73,8 @@ def at(path: str, value: Any) -> dict[str, Any]:
         ("sourceOfFunds.provided.card.number", 5123450000000008),
         ("sourceOfFunds.provided.card.expiry.month", 0),
         ("sourceOfFunds.provided.card.expiry.year", "\uff13\uff19"),
+        ("sourceOfFunds.provided.card.expiry.year", "3"),
+        ("authentication.purpose", "FUN"),
         ("authentication.3ds.acsEci", "012"),
         ("authentication.3ds2.transactionStatus", "Z"),
         ("authentication.acceptVersions", "3DS9"),
@@ -88,7 +90,18 @@ async def test_a_form_that_is_wrong_is_refused_by_name(shop: Merchant, path: str
 
 
 @pytest.mark.parametrize(
-    "path", ["colour", "billing.street", "sourceOfFunds.provided.card.pan", "transaction.colour", "checkoutMode"]
+    "path",
+    [
+        "colour",
+        "billing.street",
+        "customer.colour",
+        "device.colour",
+        "agreement.colour",
+        "authentication.3ds2.colour",
+        "sourceOfFunds.provided.card.pan",
+        "transaction.colour",
+        "checkoutMode",
+    ],
 )
 async def test_a_field_that_is_not_known_is_refused_by_name(shop: Merchant, path: str) -> None:
     status, answer = await shop.put("o", at(path, "x"))
@@ -100,7 +113,7 @@ async def test_a_field_that_is_not_known_is_refused_by_name(shop: Merchant, path
     ("path", "value"),
     [
         ("order.reference", f"card {PAN}"),
-        ("customer.anything", {"deep": [f"{PAN[:4]} {PAN[4:8]} {PAN[8:12]} {PAN[12:]}"]}),
+        ("customer.account", {"deep": [f"{PAN[:4]} {PAN[4:8]} {PAN[8:12]} {PAN[12:]}"]}),
         ("airline.ticket", int(PAN)),
         ("sourceOfFunds.provided.card.nameOnCard", PAN),
         ("correlationId", PAN),
@@ -153,6 +166,16 @@ async def test_a_body_that_is_too_large_is_refused_like_any_other(shop: Merchant
     status, answer = await shop.send("PUT", "/order/o/transaction/t", raw=b" " * (5 * 1024 * 1024))
 
     assert (status, answer["result"], answer["error"]["cause"]) == (413, "ERROR", "INVALID_REQUEST")
+
+
+async def test_older_versions_have_the_risk_within_the_response(shop: Merchant) -> None:
+    for version, place in ((22, "response"), (40, "")):
+        shop.version = version
+        _, answer = await shop.put(f"o{version}", paying(), "a")
+        _, found = await shop.send("GET", f"/order/o{version}/transaction/a")
+        for reply in (answer, found):
+            assert ("risk" in reply, "risk" in reply["response"]) == (not place, bool(place))
+        assert (answer["response"] | answer).get("risk", {}) != {}
 
 
 async def test_what_is_retrieved_has_the_version_of_the_address(shop: Merchant) -> None:

@@ -115,7 +115,10 @@ async def test_the_same_request_is_answered_again_and_another_refused(shop: Merc
     other = await shop.put("o", paying(amount="100.01"), "a")
 
     assert (first[0], again[0], other[0]) == (201, 200, 400)
+    assert (first[1].pop("correlationId"), again[1].pop("correlationId")) == ("one", "two")
     assert first[1] == again[1]
+    assert "correlationId" not in (await shop.send("GET", "/order/o/transaction/a"))[1]
+    assert (await shop.put("o", paying(amount="0", correlationId="three")))[1]["correlationId"] == "three"
     assert len(shop.simulator.journal()) == 1
 
 

@@ -124,7 +124,7 @@ def test_an_update_changes_card_and_status() -> None:
         ("t1", body(month="13"), "sourceOfFunds.provided.card.expiry.month", "INVALID"),
         ("t1", body() | {"amount": 1}, "amount", "UNSUPPORTED"),
         ("t1", body() | {"token": {"status": "OLD"}}, "token.status", "INVALID"),
-        ("t1", body() | {"customer": {"name": PAN}}, "customer.name", "INVALID"),
+        ("t1", body() | {"customer": {"firstName": PAN}}, "customer.firstName", "INVALID"),
     ],
 )
 def test_a_bad_request_is_refused_and_keeps_nothing(token: str, fields: dict[str, Any], field: str, kind: str) -> None:

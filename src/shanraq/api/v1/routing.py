@@ -6,11 +6,12 @@ from typing import Annotated, ClassVar
 
 import msgspec
 from litestar import delete, get, post, put
-from litestar.params import FromPath, JSONBody, QueryParameter
+from litestar.params import FromPath, JSONBody, PathParameter, QueryParameter
 
 from shanraq import partners, payments
 from shanraq.api.gate import CurrentActor
 from shanraq.api.openapi import problems
+from shanraq.api.parameters import Cursor, Limit, page
 from shanraq.api.services import Services
 from shanraq.api.strict import Body, View
 from shanraq.core.actor import Environment
@@ -58,6 +59,19 @@ class RoutingCosts(Body, frozen=True):
     """The whole cost table."""
 
     items: Annotated[list[payments.RoutingCost], msgspec.Meta(max_length=1000)]
+
+
+class BinRangeList(View, frozen=True):
+    """A page of the table of BINs, in the order of the first digits, wider ranges before those within them."""
+
+    items: list[payments.BinRange]
+    next_cursor: str = ""
+
+
+class BinTableList(View, frozen=True):
+    """Versions of the table of BINs, the newest first."""
+
+    items: list[payments.BinTable]
 
 
 class RoutingQuestion(Body, frozen=True):
@@ -142,6 +156,37 @@ async def replace_routing_costs(data: JSONBody[RoutingCosts], actor: CurrentActo
     return RoutingCosts(await payments.replace_routing_costs(services.db, actor, data.items))
 
 
+@get("/v1/routing/bins", operation_id="list_bins", tags=_TAGS, opt=_READ)
+async def list_bins(
+    actor: CurrentActor,
+    services: Services,
+    cursor: Cursor = None,
+    limit: Limit = None,
+    version: Annotated[
+        int | None, QueryParameter(description="Of this version; the newest unless given.", ge=1, le=2**31 - 1)
+    ] = None,
+) -> BinRangeList:
+    """List the table of BINs: whose cards begin with which digits. It is put in place with `shanraq routing bins import`."""
+    found = await payments.list_bins(services.db, actor, page(cursor, limit), version=version)
+    return BinRangeList(list(found.items), found.next_cursor)
+
+
+@get("/v1/routing/bins/{bin:str}", operation_id="show_bin", tags=_TAGS, opt=_READ)
+async def show_bin(
+    first_digits: Annotated[str, PathParameter(name="bin", description="The first 1 to 8 digits of a card number.")],
+    actor: CurrentActor,
+    services: Services,
+) -> payments.BinLookup:
+    """Tell what the table of BINs knows of the cards with these first digits."""
+    return await payments.show_bin(services.db, actor, first_digits)
+
+
+@get("/v1/routing/bin-tables", operation_id="list_bin_tables", tags=_TAGS, opt=_READ)
+async def list_bin_tables(actor: CurrentActor, services: Services) -> BinTableList:
+    """List the versions of the table of BINs."""
+    return BinTableList(await payments.bin_table_versions(services.db, actor))
+
+
 @post(
     "/v1/routing/explain",
     operation_id="explain_routing",
@@ -180,5 +225,8 @@ ROUTES = [
     delete_routing_rule,
     get_routing_costs,
     replace_routing_costs,
+    list_bins,
+    show_bin,
+    list_bin_tables,
     explain_routing,
 ]

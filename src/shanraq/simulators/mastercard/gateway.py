@@ -15,6 +15,7 @@ from shanraq.simulators.mastercard.fields import (
     Body,
     find,
     fingerprint,
+    holds_card_number,
     missing,
     read_expiry,
     read_number,
@@ -23,6 +24,7 @@ from shanraq.simulators.mastercard.model import Answered, Entry, Order, Transact
 from shanraq.simulators.mastercard.refusal import Refusal
 from shanraq.simulators.mastercard.render import (
     card_block,
+    in_version,
     kept,
     moment,
     not_sent,
@@ -145,7 +147,7 @@ class Gateway:
         if before is not None:
             answered = _answer_given(before, asked)
             if answered is not None:
-                return reply_of(200, told(answered))
+                return reply_of(200, in_version(told(answered), answered["version"], _correlation_id(raw)))
             if operation != "AUTHENTICATE_PAYER" or before.operation != "INITIATE_AUTHENTICATION":
                 raise Refusal("transaction.id", "INVALID", "A transaction with this id and other content exists.")
         check_order_fields(body)
@@ -167,7 +169,7 @@ class Gateway:
             raise Refusal("transaction.id", "INVALID", "Unable to find the transaction.")
         reply = told(found.reply) | {"version": version}
         reply["order"] = order_block(self.store.orders[merchant_id, order_id])
-        return reply_of(200, reply)
+        return reply_of(200, in_version(reply, version))
 
     def retrieve_order(self, merchant_id: str, version: str, order_id: str) -> Reply:
         """Return an order with its transactions; raises Refusal for an unknown one."""
@@ -178,7 +180,7 @@ class Gateway:
         body = order_block(order) | {
             "merchant": merchant_id,
             "result": "SUCCESS",
-            "transaction": [told(one.reply) | {"version": version} for one in transactions],
+            "transaction": [in_version(told(one.reply) | {"version": version}, version) for one in transactions],
             "version": version,
         }
         if order.card:
@@ -447,6 +449,8 @@ class Gateway:
                 "transactionId": f"SIM{sequence:012d}",
             }
             reply["authorizationResponse"] = {
+                "commercialCard": "888",
+                "commercialCardIndicator": "3",
                 "financialNetworkCode": "MCC",
                 "posData": "1025104006600",
                 "posEntryMode": "812",
@@ -470,9 +474,6 @@ class Gateway:
             reply["risk"] = judged.risk
         if judged is not None and judged.authentication is not None:
             reply["authentication"] = judged.authentication
-        correlation_id = asked.find("correlationId")
-        if correlation_id:
-            reply["correlationId"] = correlation_id
         before = self.transaction(asked)
         self.keep(
             Transaction(
@@ -483,7 +484,12 @@ class Gateway:
                 earlier=answers_of(before) if before is not None else [],
             )
         )  # fmt: skip
-        return reply_of(201, reply)
+        return reply_of(201, in_version(reply, asked.version, asked.find("correlationId")))
+
+
+def _correlation_id(body: Body) -> str | None:
+    value = body.get("correlationId")
+    return value if isinstance(value, str) and not holds_card_number(value) else None
 
 
 def _answer_given(one: Transaction, asked: Asked) -> dict[str, Any] | None:

@@ -29,6 +29,7 @@ _AMOUNTS: Final = frozenset(
         "merchantAmount",
     ]
 )
+_RISK_AT_THE_TOP: Final = 40
 _DECIMAL: Final = re.compile(r"[0-9]+(\.[0-9]+)?")
 _BEYOND_ASCII: Final = re.compile(r"[^\x00-\x7f]+")
 
@@ -148,6 +149,14 @@ def _kept(value: Any) -> Any:
 def told(kept_reply: dict[str, Any]) -> dict[str, Any]:
     """Return a kept reply as it was answered: amounts as numbers."""
     return {name: _told(name, value) for name, value in kept_reply.items()}
+
+
+def in_version(reply: dict[str, Any], version: str, correlation_id: str | None = None) -> dict[str, Any]:
+    """Return a reply as a version of the API writes it; a correlation id is echoed, never kept."""
+    shown = dict(reply)
+    if int(version) < _RISK_AT_THE_TOP and "risk" in shown:
+        shown["response"] = shown["response"] | {"risk": shown.pop("risk")["response"]}
+    return shown | ({"correlationId": correlation_id} if correlation_id else {})
 
 
 def _told(name: str, value: Any) -> Any:

@@ -33,8 +33,19 @@ verificationStrategy choice ACQUIRER|BASIC|NONE
 3DSecure *
 accountFunding *
 additionalNetworkData *
-agreement *
+agreement.amountVariability text 40
+agreement.customData text 2048
+agreement.expiryDate text 10
 agreement.id text 100
+agreement.installment *
+agreement.maximumAmountPerPayment amount
+agreement.minimumAmountPerPayment amount
+agreement.minimumDaysBetweenPayments whole 0-999999
+agreement.numberOfPayments whole 1-999
+agreement.paymentFrequency text 40
+agreement.recurring *
+agreement.retailer *
+agreement.startDate text 10
 agreement.type text 40
 airline *
 browserPayment *
@@ -57,7 +68,8 @@ disbursementType text 40
 paymentPlan *
 posTerminal *
 responseControls *
-risk *
+risk.custom *
+risk.paymentReasonCode text 40
 risk.bypassMerchantRiskRules choice ALL|NONE
 schemeTransaction *
 splitPayment *
@@ -94,8 +106,9 @@ shipping.address.stateProvince text 20
 shipping.address.stateProvinceCode text 10
 shipping.address.street text 100
 shipping.address.street2 text 100
-customer *
+customer.account *
 customer.dateOfBirth text 10
+customer.middleName text 50
 customer.email text 256
 customer.firstName text 50
 customer.lastName text 50
@@ -103,13 +116,13 @@ customer.mobilePhone text 20
 customer.nationalId text 40
 customer.phone text 20
 customer.taxRegistrationId text 30
-device *
+device.ani text 10
+device.aniCallType text 2
 device.browser text 1024
 device.fingerprint text 4000
 device.hostname text 255
 device.ipAddress address
 device.mobilePhoneModel text 255
-device.browserDetails *
 device.browserDetails.3DSecureChallengeWindowSize text 40
 device.browserDetails.acceptHeaders text 2048
 device.browserDetails.colorDepth whole 1-48
@@ -203,7 +216,7 @@ sourceOfFunds.provided.card.cardType text 40
 sourceOfFunds.provided.card.devicePayment *
 sourceOfFunds.provided.card.emvRequest text 2000
 sourceOfFunds.provided.card.expiry.month number 1-12
-sourceOfFunds.provided.card.expiry.year number 0-99
+sourceOfFunds.provided.card.expiry.year year
 sourceOfFunds.provided.card.fundingMethod text 40
 sourceOfFunds.provided.card.issueNumber text 2
 sourceOfFunds.provided.card.mobileWallet *
@@ -220,12 +233,22 @@ sourceOfFunds.provided.card.storedOnFile choice NOT_STORED|STORED|TO_BE_STORED
 sourceOfFunds.provided.card.tags text 2000
 sourceOfFunds.provided.card.trackOne text 79
 sourceOfFunds.provided.card.trackTwo text 40
-authentication.3ds *
 authentication.3ds.acsEci digits 1-2
 authentication.3ds.authenticationToken base64 28
 authentication.3ds.transactionId text 50
-authentication.3ds1 *
-authentication.3ds2 *
+authentication.3ds1.paResStatus text 1
+authentication.3ds1.veResEnrolled text 1
+authentication.3ds2.3dsServerTransactionId text 50
+authentication.3ds2.acsReference text 50
+authentication.3ds2.acsTransactionId text 50
+authentication.3ds2.challenge *
+authentication.3ds2.custom *
+authentication.3ds2.directoryServerId text 50
+authentication.3ds2.methodCompleted truth
+authentication.3ds2.methodSupported text 40
+authentication.3ds2.requestorId text 50
+authentication.3ds2.requestorName text 50
+authentication.3ds2.sdk *
 authentication.3ds2.dsTransactionId text 50
 authentication.3ds2.protocolVersion text 20
 authentication.3ds2.statusReasonCode text 2
@@ -242,7 +265,7 @@ authentication.merchantName text 40
 authentication.method text 40
 authentication.payerInteraction choice REQUIRED|NOT_REQUIRED|POSSIBLE
 authentication.psd2 *
-authentication.purpose text 40
+authentication.purpose choice PAYMENT_TRANSACTION|RECURRING_TRANSACTION|INSTALLMENT_TRANSACTION|INSTALMENT_TRANSACTION|ADD_CARD|MAINTAIN_CARD|CARDHOLDER_VERIFICATION
 authentication.redirect *
 authentication.redirectResponseUrl url
 authentication.time text 30
@@ -332,6 +355,15 @@ def _number(bounds: str) -> _Check:
     return check
 
 
+def _year(_: str) -> _Check:
+    def check(value: Any) -> str:
+        whole = isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= 99
+        text = isinstance(value, str) and re.fullmatch(r"[0-9]{2}", value, re.ASCII)
+        return "" if whole or text else "The value must be two digits."
+
+    return check
+
+
 def _amount(_: str) -> _Check:
     wrong = "The value must be digits with at most one point, 14 characters."
     return lambda value: "" if amount_text(value) else wrong
@@ -387,6 +419,7 @@ _FORMS: Final[dict[str, Callable[[str], _Check]]] = {
     "digits": _digits,
     "whole": _whole,
     "number": _number,
+    "year": _year,
     "amount": _amount,
     "truth": _truth,
     "url": _url,

@@ -31,6 +31,7 @@ from shanraq.simulators.mastercard.fields import (
     Body,
     find,
     find_text,
+    holds_card_number,
     masked_body,
     missing,
     read_expiry,
@@ -41,7 +42,7 @@ from shanraq.simulators.mastercard.history import history_csv, read_query
 from shanraq.simulators.mastercard.model import ClockAdvance, Cutoff, Entry, Part, Reset, Transaction
 from shanraq.simulators.mastercard.notify import NotificationFault, Notifier, is_notification_url
 from shanraq.simulators.mastercard.refusal import Refusal
-from shanraq.simulators.mastercard.render import JSON, kept, refusal_reply, reply_of, told
+from shanraq.simulators.mastercard.render import JSON, in_version, kept, refusal_reply, reply_of, told
 from shanraq.simulators.mastercard.render import moment as render_moment
 from shanraq.simulators.mastercard.risk import (
     DECISIONS,
@@ -432,7 +433,7 @@ class MastercardSimulator:
             self._verify(request, route)
             return self._carry_out(request, route)
         except Refusal as refusal:
-            return refusal_reply(refusal)
+            return refusal_reply(refusal, _text_of(request, "correlationId"))
         except Exception as error:
             # The reply and the log hold nothing of an unforeseen mistake but its place.
             log.error("mastercard_simulator.failed", resource=route.resource.value, **_place_of(error))  # noqa: TRY400
@@ -518,7 +519,7 @@ class MastercardSimulator:
 
     def _tell(self, done: Transaction) -> None:
         url = self.store.orders[done.merchant_id, done.order_id].notification_url
-        self.notifier.notify(done.merchant_id, told(done.reply), url=url)
+        self.notifier.notify(done.merchant_id, in_version(told(done.reply), done.version), url=url)
 
     def _session(self, request: Request, route: Route) -> Reply:
         merchant_id, moment = route.merchant_id, self._moment()
@@ -658,12 +659,17 @@ def _payment_options(merchant_id: str, version: str, currency: str) -> Body:
 
 def _named(request: Request) -> str:
     """Return the operation that a body names, for faults: it may be anything."""
+    return _text_of(request, "apiOperation")
+
+
+def _text_of(request: Request, name: str) -> str:
+    """Return a short text of a body that may be anything; empty where there is none that may be shown."""
     try:
         body = msgspec.json.decode(request.body)
-    except (msgspec.DecodeError, RecursionError):
+    except (ValueError, RecursionError):
         return ""
-    name = body.get("apiOperation") if isinstance(body, dict) else None
-    return name if isinstance(name, str) else ""
+    value = body.get(name) if isinstance(body, dict) else None
+    return value if isinstance(value, str) and len(value) <= 100 and not holds_card_number(value) else ""
 
 
 def _is_for_browsers(request: Request, route: Route, session_id: str) -> bool:
