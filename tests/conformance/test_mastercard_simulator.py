@@ -467,6 +467,37 @@ async def test_the_correlation_id_is_echoed_and_not_stored(shop: Merchant) -> No
     assert "c-1" not in (await shop.send("GET", f"/order/{order}/transaction/1")).text
 
 
+@pytest.mark.parametrize("operation", ["AUTHORIZE", "PAY"])
+async def test_a_request_with_everything_the_manual_lists_is_taken(shop: Merchant, operation: str) -> None:
+    address = {"street": "Alpha St", "street2": "7", "city": "Almaty", "stateProvince": "ALA", "postcodeZip": "050000"}
+    body = paying(operation, code="100") | {
+        "billing": {"address": address | {"country": "KAZ"}},
+        "shipping": {"address": address | {"country": "KAZ"}},
+        "customer": {"firstName": "A", "lastName": "B", "email": "a@example.com", "phone": "+77010000000"},
+        "device": authenticate(GOOD_CARD)["device"],
+        "agreement": {"id": "agr-1", "type": "RECURRING"},
+        "authentication": {
+            "3ds": {"acsEci": "02", "authenticationToken": "mHyn+7YFi1EUAREAAAAvNUe6Hv8=", "transactionId": "d" * 36},
+            "3ds2": {"transactionStatus": "Y", "protocolVersion": "2.2.0"},
+        },
+        "transaction": {"reference": "t", "source": "INTERNET", "frequency": "RECURRING"},
+        "correlationId": "c",
+    }
+    body["order"] |= {"reference": "r", "certainty": "ESTIMATED", "custom": {"a": "b"}}
+    body["sourceOfFunds"]["provided"]["card"] |= {"nameOnCard": "A B", "storedOnFile": "TO_BE_STORED"}
+    reply = await shop.done(fresh(), body)
+
+    assert (reply["order.certainty"], reply["transaction.source"]) == ("ESTIMATED", "INTERNET")
+    assert (reply["order.reference"], reply["transaction.reference"]) == ("r", "t")
+    assert reply[f"{CARD}.storedOnFile"] == "TO_BE_STORED"
+
+
+async def test_an_old_id_of_an_authentication_is_a_known_field(gateway: Gateway) -> None:
+    reply = await gateway.merchant(52).put(fresh(), changed(paying(), "3DSecureId", "old-1"))
+
+    assert reply["error.validationType"] != "UNSUPPORTED"
+
+
 @pytest.mark.parametrize("card", CARDS, ids=lambda card: f"{card['brand']}-{card['number'][-4:]}")
 async def test_every_test_card_pays_with_its_brand_and_is_masked(shop: Merchant, card: dict[str, str]) -> None:
     number = card["number"]

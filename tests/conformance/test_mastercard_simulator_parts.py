@@ -362,6 +362,14 @@ async def test_the_security_code_is_gone_after_its_first_use(shop: Merchant) -> 
     assert second["response.cardSecurityCode.gatewayCode"] not in ("MATCH", "NO_MATCH")
 
 
+async def test_a_security_code_is_used_once_by_payments_at_once_too(shop: Merchant) -> None:
+    key, _ = await opened(shop, "102")
+    replies = await asyncio.gather(*(shop.put(fresh(), by_session("AUTHORIZE", key)) for _ in range(6)))
+
+    told = [reply["response.cardSecurityCode.gatewayCode"] for reply in replies]
+    assert told.count("NO_MATCH") == 1
+
+
 async def test_a_session_lives_for_fifteen_minutes(gateway: Gateway, shop: Merchant) -> None:
     key, _ = await opened(shop)
     await gateway.control("POST", "clock", {"advance_seconds": 14 * 60})
