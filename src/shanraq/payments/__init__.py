@@ -82,7 +82,7 @@ from shanraq.payments.model import (
 from shanraq.payments.notices import take_notice
 from shanraq.payments.recover import oldest_unknown_seconds, overdue_operations, recover
 from shanraq.payments.refund import refund
-from shanraq.payments.retention import CardRetention, purge_cards
+from shanraq.payments.retention import NOTICES_KEPT, CardRetention, purge_cards, purge_notices
 from shanraq.payments.review import ReviewDecision, ReviewRequest, decide_review, look_at_reviews
 from shanraq.payments.route import (
     create_routing_rule,
@@ -131,6 +131,7 @@ from shanraq.payments.void import void
 __all__ = [
     "BIN_DIGITS",
     "MOST_RANGES",
+    "NOTICES_KEPT",
     "SEALED",
     "Acquiring",
     "AmountNotCapturableError",
@@ -243,6 +244,7 @@ __all__ = [
     "overdue_operations",
     "probe",
     "purge_cards",
+    "purge_notices",
     "recent_outcomes",
     "recover",
     "refund",
