@@ -1,5 +1,6 @@
 """Payments: money from a payment system to an account, through an adapter; the card vault."""
 
+from shanraq.payments.ability import lacking, offers
 from shanraq.payments.adapter import Initiator
 from shanraq.payments.authenticate import (
     AuthenticationRequest,
@@ -104,6 +105,7 @@ from shanraq.payments.routing import (
     Facts,
     InvalidRoutingRuleError,
     NewRoutingRule,
+    RoutedOperation,
     Routing,
     RoutingAction,
     RoutingCandidate,
@@ -196,6 +198,7 @@ __all__ = [
     "ReviewRequest",
     "RiskAssessment",
     "RiskRuleResult",
+    "RoutedOperation",
     "Routing",
     "RoutingAction",
     "RoutingCandidate",
@@ -232,6 +235,7 @@ __all__ = [
     "forget",
     "forget_authentications",
     "increment",
+    "lacking",
     "list_bins",
     "list_operations",
     "list_payment_methods",
@@ -240,6 +244,7 @@ __all__ = [
     "list_routing_rules",
     "list_verifications",
     "look_at_reviews",
+    "offers",
     "oldest_unknown_seconds",
     "overdue_operations",
     "probe",
