@@ -99,6 +99,17 @@ async def test_a_question_is_answered_with_the_reasons(desk: Desk) -> None:
     assert (live.status_code, live.json()["candidates"]) == (200, [])
 
 
+async def test_a_question_about_another_operation_tells_who_does_not_offer_it(desk: Desk) -> None:
+    await desk.http.post("/v1/routing/rules", json={**RULE, "conditions": {"operations": ["credit"]}})
+    credit = await desk.http.post("/v1/routing/explain", json={**QUESTION, "operation": "credit"})
+    unknown = await desk.http.post("/v1/routing/explain", json={**QUESTION, "operation": "gift"})
+
+    # A rule that names nobody who offers credits is passed by, and nobody else does either.
+    assert (credit.json()["rule"], credit.json()["candidates"]) == ("", [])
+    assert credit.json()["passed_over"] == [{"adapter": "a", "why": "offers no credits to cards"}]
+    assert (unknown.status_code, unknown.json()["field"]) == (400, "operation")
+
+
 async def test_costs_are_read_and_replaced(desk: Desk) -> None:
     table = {"items": [{"adapter": "a", "currency": "KZT", "scheme": "visa", "basis_points": 150, "fixed": 10}]}
     replaced = await desk.http.put("/v1/routing/costs", json=table)

@@ -13,7 +13,7 @@ from shanraq.core.breaker import BreakerLimits
 from shanraq.core.db import Database
 from shanraq.core.http import HttpClient, HttpError, Request
 from shanraq.core.settings import InvalidSettingError, MastercardSettings, Settings
-from shanraq.ops.app import gateway_names, open_platform
+from shanraq.ops.app import GATEWAYS, gateway_names, open_platform
 from shanraq.ops.routing import explain, measure_endpoints, question_of
 from shanraq.payments.adapter import Adapter
 from tests.payments.gateway import Gateway
@@ -25,10 +25,10 @@ def quiet(_: str) -> None:
     pass
 
 
-def question(environment: str = "sandbox") -> payments.Facts:
+def question(environment: str = "sandbox", operation: str = "payment") -> payments.Facts:
     return question_of(
         environment=environment, bin_="411111", amount=5, currency="KZT", partner_id="", payment_id="pay_1", capture=False,
-        initiator="customer", billing_country="",
+        initiator="customer", billing_country="", operation=operation,
     )  # fmt: skip
 
 
@@ -46,6 +46,29 @@ async def test_routing_is_explained_from_the_command_line(database: Database, ow
     assert [candidate.adapter for candidate in plain.candidates] == ["card_host"]
     assert (ruled.rule, [candidate.adapter for candidate in ruled.candidates]) == (made.id, ["visa"])
     assert (await explain(settings, question("live"), quiet)).candidates == []
+
+
+@pytest.mark.parametrize("operation", ["credit", "verification", "authentication"])
+async def test_what_a_system_does_not_offer_is_explained_without_it(
+    database: Database, owner_dsn: str, tmp_path: Path, operation: str
+) -> None:
+    settings = Settings(
+        database_url=owner_dsn, data_dir=str(tmp_path), unsafe=True, log_level="error", card_gateway="card_host"
+    )
+    explained = await explain(settings, question(operation=operation), quiet)
+
+    assert [candidate.adapter for candidate in explained.candidates] == ["visa", "mastercard"]
+    assert [candidate.adapter for candidate in explained.passed_over] == ["card_host"]
+    assert explained.passed_over[0].why.startswith("offers no ")
+
+
+def test_every_name_has_its_class() -> None:
+    everything = Settings(
+        card_gateway="card_host", mastercard_sandbox=MastercardSettings(url="http://127.0.0.1:1")
+    )  # fmt: skip
+
+    assert set(gateway_names(everything, Environment.SANDBOX)) == set(GATEWAYS)
+    assert gateway_names(Settings(mastercard_live=everything.mastercard_sandbox), Environment.LIVE) == ("mastercard",)
 
 
 def test_the_names_are_those_of_what_is_set_up() -> None:

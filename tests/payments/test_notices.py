@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from msgspec import json
+from prometheus_client import CollectorRegistry
 
-from shanraq import payments
+from shanraq import payments, webhooks
 from shanraq.core.actor import SYSTEM
+from shanraq.core.http import HttpClient
 from shanraq.core.money import Money
+from shanraq.core.settings import Settings
+from shanraq.ops.worker import Worker
 from shanraq.payments.adapter import Advice, Approved, DeclineClass, InReview, Reason
 from tests.payments.conftest import AbleShop, Shop
 from tests.payments.gateway import LOST_AFTER, NOTICE_SECRET
@@ -103,3 +109,57 @@ async def test_nobody_else_is_known(able: AbleShop, adapter: str, environment: s
 async def test_a_gateway_that_sends_none_is_not_known_either(shop: Shop) -> None:
     with pytest.raises(payments.UnknownNotifierError):
         await notify(shop, "x")
+
+
+async def test_notices_are_deleted_when_their_time_is_over_and_the_audit_log_tells(able: AbleShop) -> None:
+    db = able.bank.db
+    for number in range(3):
+        await notify(able, notice_id=f"old-{number}")
+    able.later(400 * 86400)
+    await notify(able, notice_id="young")
+    able.later(141 * 86400)
+
+    assert await payments.purge_notices(db, None) == 0
+    assert await payments.purge_notices(db, timedelta(days=541, minutes=1)) == 0
+    assert await payments.purge_notices(db, payments.NOTICES_KEPT) == 3
+    assert await payments.purge_notices(db, payments.NOTICES_KEPT) == 0
+    assert [row["notice_id"] for row in await kept(able)] == ["young"]
+    async with db.begin(SYSTEM) as tx:
+        rows = await tx.rows("SELECT subject, details FROM audit_entry WHERE action = 'gateway_notice.purged'")
+    (told,) = [(row["subject"], json.decode(row["details"])) for row in rows]
+    assert told[0] == "fake"
+    assert (told[1]["environment"], told[1]["count"]) == ("sandbox", 3)
+
+
+async def test_more_notices_than_one_batch_go_too(able: AbleShop) -> None:
+    async with able.bank.db.begin(SYSTEM) as tx:
+        await tx.execute(
+            """INSERT INTO gateway_notice SELECT 'fake', 'live', 'n-' || n, 'k', '{}', '{}', 0, $1::timestamptz
+                 FROM generate_series(1, 5001) AS n""",
+            tx.now,
+        )
+    able.later(86400)
+
+    assert await payments.purge_notices(able.bank.db, timedelta(hours=1)) == 5001
+
+
+async def test_the_worker_deletes_them(able: AbleShop) -> None:
+    await notify(able, notice_id="old")
+    able.later(2 * 86400)
+    await notify(able, notice_id="young")
+    client = HttpClient()
+    courier = webhooks.Courier(able.bank.db, client, able.acquiring.keyring)
+    worker = Worker(able.bank.db, able.acquiring, courier, CollectorRegistry(), notices_kept=timedelta(days=1))
+    working = asyncio.create_task(worker.run())
+    try:
+        async with asyncio.timeout(30):
+            while [row["notice_id"] for row in await kept(able)] != ["young"]:
+                await asyncio.sleep(0.02)
+    finally:
+        working.cancel()
+        await asyncio.wait([working])
+        await client.close()
+
+
+def test_the_time_set_is_the_time_of_disputes() -> None:
+    assert timedelta(days=Settings().gateway_notices_kept_days) == payments.NOTICES_KEPT == timedelta(days=540)

@@ -267,6 +267,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """How long a stored card number outlives the card; negative keeps it for ever."""
     card_kept_days_after_use: int = -1
     """How long a stored card number outlives its last payment; negative keeps it for ever."""
+    gateway_notices_kept_days: int = 540
+    """How long notices of gateways are kept: a dispute, which schemes take up to 540 days, may name one; negative: for ever."""
     unsafe: bool = False
     """Run on a PostgreSQL that may lose acknowledged commits (fsync off)."""
 

@@ -13,6 +13,8 @@ from prometheus_client import CollectorRegistry
 
 from shanraq import credit_transfers, partners, payments, statements, webhooks
 from shanraq.adapters.cardhost import CardHostAdapter
+from shanraq.adapters.mastercard import MastercardAdapter
+from shanraq.adapters.visa import VisaAdapter
 from shanraq.core.actor import SYSTEM, Environment
 from shanraq.core.crypto import Keyring
 from shanraq.core.db import Database
@@ -34,6 +36,10 @@ from shanraq.simulators.visa import VisaCredentials, VisaSimulator
 log = structlog.get_logger(__name__)
 
 DATABASE: Final = "shanraq"
+GATEWAYS: Final[Mapping[str, type[Adapter]]] = {
+    "visa": VisaAdapter, "mastercard": MastercardAdapter, "card_host": CardHostAdapter,
+}  # fmt: skip
+"""The payment systems there are, by the names that settings and routing rules know them by."""
 
 Announce = Callable[[str], None]
 
@@ -226,10 +232,11 @@ def gateway_names(settings: Settings, environment: Environment) -> tuple[str, ..
     """Return the names of the payment systems that the settings set up, simulators included, the preferred one first."""
     sandbox = environment is Environment.SANDBOX
     visa = settings.visa_sandbox if sandbox else settings.visa_live
+    mastercard_ = settings.mastercard_sandbox if sandbox else settings.mastercard_live
     host = settings.card_host_sandbox if sandbox else settings.card_host_live
     found = {
         "visa": sandbox or bool(visa.url),
-        "mastercard": sandbox or bool(settings.mastercard_live.url),
+        "mastercard": sandbox or bool(mastercard_.url),
         "card_host": bool(host.addresses) or (sandbox and settings.card_gateway == "card_host"),
     }
     names = [name for name, there in found.items() if there]

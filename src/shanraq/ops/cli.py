@@ -470,6 +470,7 @@ def explain(
     capture: bool = False,
     initiator: Literal["customer", "merchant"] = "customer",
     billing_country: str = "",
+    operation: Literal["payment", "credit", "verification", "authentication"] = "payment",
     data_dir: DataDir = None,
     database_url: DatabaseUrl = None,
 ) -> None:
@@ -497,6 +498,8 @@ def explain(
         Who would start the payment.
     billing_country
         ISO 3166-1 alpha-2.
+    operation
+        What would be asked of the payment system.
     """
     from shanraq.ops.routing import explain as explain_
     from shanraq.ops.routing import question_of
@@ -512,6 +515,7 @@ def explain(
         capture=capture,
         initiator=initiator,
         billing_country=billing_country,
+        operation=operation,
     )
     told = _run(explain_(settings, question, _announce))
     sys.stdout.write(msgspec.json.format(msgspec.json.encode(told)).decode() + "\n")

@@ -19,7 +19,7 @@ from shanraq.core.db import Database
 from shanraq.core.ids import new_id
 from shanraq.core.money import Money
 from shanraq.core.settings import Settings
-from shanraq.ops.app import Announce, gateway_names, open_database
+from shanraq.ops.app import GATEWAYS, Announce, gateway_names, open_database
 from shanraq.ops.migrate import migrate
 from shanraq.payments.adapter import Adapter
 
@@ -34,8 +34,9 @@ async def explain(settings: Settings, question: payments.Facts, announce: Announ
     names = gateway_names(settings, question.environment)
     there = dict.fromkeys(names, True)
     order = payments.Gateways({}, settings.routing_order).own_order(names)
+    lacks = frozenset(name for name in names if not payments.offers(GATEWAYS[name], question.operation))
     async with opened(settings, announce) as db:
-        return await payments.explain_routing(db, _CONSOLE, question, there, order)
+        return await payments.explain_routing(db, _CONSOLE, question, there, order, lacks)
 
 
 @asynccontextmanager
@@ -52,7 +53,7 @@ async def opened(settings: Settings, announce: Announce) -> AsyncIterator[Databa
 
 def question_of(
     *, environment: str, bin_: str, amount: int, currency: str, partner_id: str, payment_id: str, capture: bool,
-    initiator: str, billing_country: str,
+    initiator: str, billing_country: str, operation: str = "payment",
 ) -> payments.Facts:  # fmt: skip
     """Return what is asked about, from the command line. Raises InvalidAmountError and the like."""
     return payments.Facts(
@@ -65,6 +66,7 @@ def question_of(
         capture=capture,
         initiator=payments.Initiator(initiator),
         billing_country=billing_country,
+        operation=payments.RoutedOperation(operation),
     )
 
 

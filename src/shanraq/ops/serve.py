@@ -172,6 +172,7 @@ async def _working(
             after_expiry=_days(platform.settings.card_kept_days_after_expiry),
             after_last_use=_days(platform.settings.card_kept_days_after_use),
         ),
+        notices_kept=_days(platform.settings.gateway_notices_kept_days),
     )
     working = asyncio.create_task(worker.run(), name="worker")
     working.add_done_callback(_reporter(failed))

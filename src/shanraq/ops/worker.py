@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from datetime import timedelta
 from functools import partial
 from typing import Final
 
@@ -65,6 +66,7 @@ class Worker:
         settlement_sources: settlement.Sources | None = None,
         settle_interval_seconds: float = 10.0,
         card_retention: payments.CardRetention | None = None,
+        notices_kept: timedelta | None = payments.NOTICES_KEPT,
     ) -> None:
         self._db = db
         self._card_hosts = card_hosts
@@ -76,6 +78,7 @@ class Worker:
         self._settlement_sources = settlement_sources or settlement.Sources()
         self._settle_interval_seconds = settle_interval_seconds
         self._card_retention = card_retention or payments.CardRetention()
+        self._notices_kept = notices_kept
         self._enqueued = asyncio.Event()
         self._stop = asyncio.Event()
         self._events = Counter("shanraq_events_sequenced", "Events numbered by this process.", registry=registry)
@@ -227,6 +230,7 @@ class Worker:
             forgotten += await host.forget()
         forgotten += await payment_files.sweep(self._db)
         forgotten += await payments.purge_cards(self._db, self._card_retention)
+        forgotten += await payments.purge_notices(self._db, self._notices_kept)
         return forgotten + await partners.prune_nonces(self._db)
 
     async def _observe(self) -> int:

@@ -1,5 +1,6 @@
 """Payments: money from a payment system to an account, through an adapter; the card vault."""
 
+from shanraq.payments.ability import lacking, offers
 from shanraq.payments.adapter import Initiator
 from shanraq.payments.authenticate import (
     AuthenticationRequest,
@@ -82,7 +83,7 @@ from shanraq.payments.model import (
 from shanraq.payments.notices import take_notice
 from shanraq.payments.recover import oldest_unknown_seconds, overdue_operations, recover
 from shanraq.payments.refund import refund
-from shanraq.payments.retention import CardRetention, purge_cards
+from shanraq.payments.retention import NOTICES_KEPT, CardRetention, purge_cards, purge_notices
 from shanraq.payments.review import ReviewDecision, ReviewRequest, decide_review, look_at_reviews
 from shanraq.payments.route import (
     create_routing_rule,
@@ -104,6 +105,7 @@ from shanraq.payments.routing import (
     Facts,
     InvalidRoutingRuleError,
     NewRoutingRule,
+    RoutedOperation,
     Routing,
     RoutingAction,
     RoutingCandidate,
@@ -131,6 +133,7 @@ from shanraq.payments.void import void
 __all__ = [
     "BIN_DIGITS",
     "MOST_RANGES",
+    "NOTICES_KEPT",
     "SEALED",
     "Acquiring",
     "AmountNotCapturableError",
@@ -195,6 +198,7 @@ __all__ = [
     "ReviewRequest",
     "RiskAssessment",
     "RiskRuleResult",
+    "RoutedOperation",
     "Routing",
     "RoutingAction",
     "RoutingCandidate",
@@ -231,6 +235,7 @@ __all__ = [
     "forget",
     "forget_authentications",
     "increment",
+    "lacking",
     "list_bins",
     "list_operations",
     "list_payment_methods",
@@ -239,10 +244,12 @@ __all__ = [
     "list_routing_rules",
     "list_verifications",
     "look_at_reviews",
+    "offers",
     "oldest_unknown_seconds",
     "overdue_operations",
     "probe",
     "purge_cards",
+    "purge_notices",
     "recent_outcomes",
     "recover",
     "refund",

@@ -1,22 +1,29 @@
-"""Find the payment system that offers what not every one does."""
+"""What a payment system offers, beyond what every one does."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
+from typing import assert_never
 
-from shanraq.core.actor import Environment
-from shanraq.payments.adapter import Adapter
-from shanraq.payments.errors import OperationNotSupportedError
-from shanraq.payments.model import Gateways
+from shanraq.payments.adapter import Adapter, Authenticates, Credits, Verifies
+from shanraq.payments.routing import RoutedOperation
 
 
-def first_able(gateways: Gateways, environment: Environment, able: Callable[[Adapter], bool], what: str) -> Adapter:
-    """Return the payment system that takes what no rule decides, or else the first other one that is able to.
+def offers(kind: type[object], operation: RoutedOperation) -> bool:
+    """Tell whether an adapter of this class can carry an operation out."""
+    match operation:
+        case RoutedOperation.PAYMENT:
+            return True
+        case RoutedOperation.CREDIT:
+            return issubclass(kind, Credits)
+        case RoutedOperation.VERIFICATION:
+            return issubclass(kind, Verifies)
+        case RoutedOperation.AUTHENTICATION:
+            return issubclass(kind, Authenticates)
+        case _:
+            assert_never(operation)
 
-    Raises OperationNotSupportedError, NoAdapterError.
-    """
-    default = gateways.choose(environment)
-    for adapter in (default, *gateways.adapters[environment].values()):
-        if able(adapter):
-            return adapter
-    raise OperationNotSupportedError(f"no payment system of this environment offers {what}")
+
+def lacking(adapters: Mapping[str, Adapter], operation: RoutedOperation) -> frozenset[str]:
+    """Return the names of the adapters that cannot carry an operation out."""
+    return frozenset(name for name, adapter in adapters.items() if not offers(type(adapter), operation))

@@ -25,7 +25,6 @@ from shanraq.core.lifecycle import IllegalMoveError, Lifecycle
 from shanraq.core.money import Currency, Money
 from shanraq.core.reseal import Sealed
 from shanraq.payments import authentication_store, vault
-from shanraq.payments.ability import first_able
 from shanraq.payments.adapter import (
     Adapter,
     Authenticate,
@@ -48,6 +47,8 @@ from shanraq.payments.errors import (
     OperationNotSupportedError,
 )
 from shanraq.payments.model import PREFIX, BillingDetails, DeviceDetails, Failure, PaymentMethod
+from shanraq.payments.route import route
+from shanraq.payments.routing import BIN_DIGITS, Facts, RoutedOperation
 from shanraq.payments.send import Acquiring
 from shanraq.payments.settle import failure_of
 
@@ -57,7 +58,6 @@ AUTHENTICATION_PREFIX: Final = authentication_store.PREFIX
 USABLE_FOR: Final = timedelta(days=30)
 """How long an authentication can be used by a payment; then its value is destroyed."""
 _FIELD: Final = "authentication_id"
-_WHAT: Final = "authentication of cardholders"
 
 
 class AuthenticationStatus(Lifecycle):
@@ -151,19 +151,33 @@ async def start_authentication(
     actor.require("payments:write")
     amount = Money.positive(new.amount, new.currency)
     request = once.Request.of("authentications.start", key, new)
-    environment = actor.scope[1]
-    gateway = acquiring.gateways
+    partner_id, environment = actor.scope
+    gateways = acquiring.gateways
     authentication_id, payment_id = new_id(AUTHENTICATION_PREFIX), new_id(PREFIX)
 
     async def prepare(tx: Tx) -> tuple[str, PaymentMethod, StartAuthentication]:
-        adapter = first_able(gateway, environment, _authenticates, _WHAT)
         method, card = await vault.open_card(tx, acquiring.keyring, new.payment_method_id, None)
-        return adapter.name, method, StartAuthentication(authentication_id, payment_id, amount, card)
+        # The payment that uses it stays where it is made, so it goes where the rules send that payment, if it can.
+        routing = await route(
+            tx,
+            gateways,
+            Facts(
+                payment_id=payment_id,
+                partner_id=partner_id,
+                environment=environment,
+                bin=card.pan.reveal()[:BIN_DIGITS],
+                scheme=method.brand,
+                amount=amount,
+                capture=None,
+                operation=RoutedOperation.AUTHENTICATION,
+            ),
+        )
+        return routing.candidates[0].adapter, method, StartAuthentication(authentication_id, payment_id, amount, card)
 
     async def ask(
         prepared: tuple[str, PaymentMethod, StartAuthentication],
     ) -> DeviceCollection | NotAuthenticated:
-        adapter = _able(gateway.named(environment, prepared[0]))
+        adapter = _able(gateways.named(environment, prepared[0]))
         try:
             told = await adapter.start_authentication(prepared[2])
         except Exception:
@@ -387,13 +401,9 @@ def _change_of(
             assert_never(told)
 
 
-def _authenticates(adapter: Adapter) -> bool:
-    return isinstance(adapter, Authenticates)
-
-
 def _able(adapter: Adapter) -> Authenticates:
     if not isinstance(adapter, Authenticates):
-        raise OperationNotSupportedError(f"this payment system offers no {_WHAT}")
+        raise OperationNotSupportedError(f"this payment system offers no {RoutedOperation.AUTHENTICATION.words}")
     return adapter
 
 

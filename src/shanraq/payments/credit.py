@@ -11,10 +11,11 @@ from shanraq.core.db import Tx
 from shanraq.core.ids import new_id
 from shanraq.core.money import Money
 from shanraq.payments import store, vault
-from shanraq.payments.ability import first_able
-from shanraq.payments.adapter import Adapter, Billing, Credit, Credits, OperationKind
+from shanraq.payments.adapter import Billing, Credit, OperationKind
 from shanraq.payments.model import PREFIX, NewCredit, Payment, PaymentKind, PaymentStatus
 from shanraq.payments.refund import unpayable
+from shanraq.payments.route import route
+from shanraq.payments.routing import BIN_DIGITS, Facts, RoutedOperation
 from shanraq.payments.send import Acquiring, Prepared, carry_out
 from shanraq.payments.settle import new_operation
 from shanraq.payments.texts import refuse_card_numbers
@@ -36,7 +37,7 @@ async def credit(acquiring: Acquiring, actor: Actor, key: str | None, new: NewCr
     request = once.Request.of(OPERATION, key, new)
 
     async def prepare(tx: Tx) -> Prepared | Payment:
-        adapter = first_able(acquiring.gateways, actor.scope[1], _credits, "credits to cards")
+        partner_id, environment = actor.scope
         method, card = await vault.open_card(tx, acquiring.keyring, new.payment_method_id, None)
         account = (await accounts.load_accounts(tx, [new.account_id])).get(new.account_id)
         if account is None or account.kind is accounts.AccountKind.SYSTEM:
@@ -44,6 +45,22 @@ async def credit(acquiring: Acquiring, actor: Actor, key: str | None, new: NewCr
         accounts.check_account(account, amount, field="account_id")
         clearing = await accounts.system_account(tx, accounts.SystemAccount.CARD_CLEARING, amount.currency)
         payment_id = new_id(PREFIX)
+        routing = await route(
+            tx,
+            acquiring.gateways,
+            Facts(
+                payment_id=payment_id,
+                partner_id=partner_id,
+                environment=environment,
+                bin=card.pan.reveal()[:BIN_DIGITS],
+                scheme=method.brand,
+                amount=amount,
+                capture=None,
+                billing_country=new.billing.country,
+                operation=RoutedOperation.CREDIT,
+            ),
+        )
+        adapter = routing.candidates[0].adapter
         (held,) = await transactions.open_movements(
             tx,
             [
@@ -79,9 +96,10 @@ async def credit(acquiring: Acquiring, actor: Actor, key: str | None, new: NewCr
                 version=1,
                 created_at=tx.now,
                 updated_at=tx.now,
+                routing=routing,
                 kind=PaymentKind.CREDIT,
             ),
-            adapter=adapter.name,
+            adapter=adapter,
             gateway_id="",
             hold_transaction=held.transaction.id,
         )
@@ -99,7 +117,7 @@ async def credit(acquiring: Acquiring, actor: Actor, key: str | None, new: NewCr
             tx,
             "payment.initiated",
             payment_id,
-            {"amount": amount.minor, "currency": amount.currency.code, "adapter": adapter.name, "kind": "credit"},
+            {"amount": amount.minor, "currency": amount.currency.code, "adapter": adapter, "kind": "credit"},
         )
         if held.transaction.failure is not None:
             operation = unpayable(tx, operation, held.transaction.failure)
@@ -129,7 +147,3 @@ async def credit(acquiring: Acquiring, actor: Actor, key: str | None, new: NewCr
         )
 
     return await carry_out(acquiring, actor, request, prepare)
-
-
-def _credits(adapter: Adapter) -> bool:
-    return isinstance(adapter, Credits)

@@ -352,7 +352,7 @@ class Gateways:
         return {name: is_available(adapter) for name, adapter in self.adapters.get(environment, {}).items()}
 
     def choose(self, environment: Environment) -> Adapter:
-        """Return the adapter for what is not routed by rules. Raises NoAdapterError."""
+        """Return the adapter that takes payments which no rule decides. Raises NoAdapterError."""
         for name in self.order_of(environment):
             return self.adapters[environment][name]
         raise NoAdapterError

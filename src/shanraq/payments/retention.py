@@ -1,4 +1,4 @@
-"""Destroy card numbers that are no longer needed (PCI DSS 4.0, 3.2.1): of cards long expired, or long not used."""
+"""Destroy what is no longer needed: numbers of cards long expired or not used (PCI DSS 4.0, 3.2.1), old notices of gateways."""
 
 from __future__ import annotations
 
@@ -9,8 +9,12 @@ from typing import Final
 from shanraq import audit
 from shanraq.core.actor import SYSTEM
 from shanraq.core.db import Database, Tx
+from shanraq.payments import store
 
+NOTICES_KEPT: Final = timedelta(days=540)
+"""How long notices of gateways are kept: a dispute may name one, and schemes take disputes up to 540 days after the payment."""
 _AT_ONCE: Final = 500
+_NOTICES_AT_ONCE: Final = 5_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +63,26 @@ async def _take(tx: Tx, retention: CardRetention) -> int:
     for row in rows:
         audit.record(tx, "payment_method.purged", row["id"], {"reason": "expired" if row["expired"] else "unused"})
     return len(rows)
+
+
+async def purge_notices(db: Database, kept: timedelta | None) -> int:
+    """Delete notices of gateways that are older than this, a batch at a time; returns how many. None keeps them.
+
+    A gateway that repeats one after that has its payments looked up once more, which changes nothing that is settled.
+    """
+    if kept is None:
+        return 0
+    purged = 0
+    while True:
+        async with db.begin(SYSTEM) as tx:
+            before = tx.now - kept
+            deleted = await store.delete_notices(tx, before, _NOTICES_AT_ONCE)
+            for (adapter, environment), count in sorted(deleted.items()):
+                details = {"environment": environment, "count": count, "received_before": before.isoformat()}
+                audit.record(tx, "gateway_notice.purged", adapter, details)
+        purged += deleted.total()
+        if deleted.total() < _NOTICES_AT_ONCE:
+            return purged
 
 
 def _month(instant: datetime | None) -> tuple[int | None, int | None]:

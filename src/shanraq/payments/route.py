@@ -16,9 +16,10 @@ from shanraq.core.actor import SYSTEM, Actor
 from shanraq.core.db import Database, Tx
 from shanraq.core.ids import new_id
 from shanraq.payments import bin_table, limits, routing_store
+from shanraq.payments.ability import lacking
 from shanraq.payments.adapter import Adapter, Guarded
 from shanraq.payments.bins import KnownBin
-from shanraq.payments.errors import NoAdapterError
+from shanraq.payments.errors import NoAdapterError, OperationNotSupportedError
 from shanraq.payments.model import Gateways
 from shanraq.payments.routing import (
     RULE_PREFIX,
@@ -36,6 +37,7 @@ from shanraq.payments.routing import (
     check,
     decide,
     first_match,
+    fitting,
     undecided,
 )
 
@@ -45,48 +47,57 @@ _COSTS_SUBJECT: Final = "routing_costs"
 
 
 async def route(tx: Tx, gateways: Gateways, facts: Facts) -> Routing:
-    """Decide which payment system takes a payment, and which come after it. Raises NoAdapterError."""
-    routing = await _route(tx, facts, gateways.there(facts.environment), gateways.order_of(facts.environment))
-    if not routing.candidates:
-        raise NoAdapterError
-    return routing
+    """Decide which payment system takes a payment or another operation, and which come after it.
+
+    Raises OperationNotSupportedError where none of the environment's offers the operation, NoAdapterError where there is none.
+    """
+    lacks = lacking(gateways.adapters.get(facts.environment, {}), facts.operation)
+    there, order = gateways.there(facts.environment), gateways.order_of(facts.environment)
+    routing = await _route(tx, facts, there, order, lacks)
+    if routing.candidates:
+        return routing
+    if lacks:
+        raise OperationNotSupportedError(f"no payment system of this environment offers {facts.operation.words}")
+    raise NoAdapterError
 
 
 async def explain_routing(
-    db: Database, actor: Actor, facts: Facts, there: Mapping[str, bool], order: Sequence[str]
+    db: Database,
+    actor: Actor,
+    facts: Facts,
+    there: Mapping[str, bool],
+    order: Sequence[str],
+    lacks: frozenset[str] = frozenset(),
 ) -> Routing:
-    """Tell how a payment would be routed now, without making one.
+    """Tell how a payment or another operation would be routed now, without making one.
 
-    `there` and `order` are those of `Gateways`. Without candidates a payment would be refused: nothing is set up.
+    `there` and `order` are those of `Gateways`, `lacks` the systems that do not offer the operation. What the operation has not
+    is left out of the facts. Without candidates it would be refused: nothing is set up for it.
     """
     actor.require(partners.READ_ROUTES)
     async with db.begin(actor) as tx:
-        return await _route(tx, facts, there, order)
+        return await _route(tx, fitting(facts), there, order, lacks)
 
 
-async def _route(tx: Tx, facts: Facts, there: Mapping[str, bool], order: Sequence[str]) -> Routing:
-    rules = await routing_store.active_rules(tx)
-    if not any(asks_for_issuer(rule.conditions) for rule in rules):
-        return await _decide(tx, facts, first_match(rules, facts, there), there, order)
-    facts = replace(facts, issuer=await bin_table.look_up(tx, facts.bin))
-    routing = await _decide(tx, facts, first_match(rules, facts, there), there, order)
-    return msgspec.structs.replace(
-        routing, issuer=_issuer_of(facts.issuer) if facts.issuer is not None else None,
-        undecided=undecided(rules, facts, there),
-    )  # fmt: skip
-
-
-async def _decide(
-    tx: Tx, facts: Facts, rule: RoutingRule | None, there: Mapping[str, bool], order: Sequence[str]
+async def _route(
+    tx: Tx, facts: Facts, there: Mapping[str, bool], order: Sequence[str], lacks: frozenset[str]
 ) -> Routing:
+    rules = await routing_store.active_rules(tx)
+    able = there.keys() - lacks
+    asks = any(asks_for_issuer(rule.conditions) for rule in rules)
+    if asks:
+        facts = replace(facts, issuer=await bin_table.look_up(tx, facts.bin))
+    rule = first_match(rules, facts, able)
     figures = await _figures(tx, facts, rule) if rule is not None else Figures({}, {})
-    return decide(facts, rule, there, order, figures)
+    routing = decide(facts, rule, there, order, figures, lacks)
+    if not asks:
+        return routing
+    issuer = _issuer_of(facts.issuer) if facts.issuer is not None else None
+    return msgspec.structs.replace(routing, issuer=issuer, undecided=undecided(rules, facts, able))
 
 
 def _issuer_of(known: KnownBin) -> RoutingIssuer:
-    return RoutingIssuer(
-        country=known.range.country, funding=known.range.funding, bin_table_version=known.version
-    )  # fmt: skip
+    return RoutingIssuer(country=known.range.country, funding=known.range.funding, bin_table_version=known.version)
 
 
 async def _figures(tx: Tx, facts: Facts, rule: RoutingRule) -> Figures:

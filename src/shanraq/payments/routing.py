@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Final
@@ -50,6 +50,28 @@ class InvalidRoutingRuleError(InvalidInputError, code="invalid_routing_rule", st
     """The routing rule contradicts itself."""
 
 
+class RoutedOperation(StrEnum):
+    """What is asked of a payment system: a card payment, a credit to a card, to verify a card, to authenticate its holder."""
+
+    PAYMENT = "payment"
+    CREDIT = "credit"
+    VERIFICATION = "verification"
+    AUTHENTICATION = "authentication"
+
+    @property
+    def words(self) -> str:
+        """Return what a payment system offers that takes it."""
+        return _WORDS[self]
+
+
+_WORDS: Final = {
+    RoutedOperation.PAYMENT: "payments",
+    RoutedOperation.CREDIT: "credits to cards",
+    RoutedOperation.VERIFICATION: "verification of cards",
+    RoutedOperation.AUTHENTICATION: "authentication of cardholders",
+}
+
+
 class Way(StrEnum):
     """How the payment systems of a rule are put in order.
 
@@ -68,7 +90,7 @@ class Conditions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
     `amount_from` and `amount_to` are minor units, both included, of the one currency that must be given with them.
     `billing_countries` are those of the cardholder's billing address. `issuer_countries` and `funding` are told by the table of
-    BINs; of a card that is not in it they do not hold.
+    BINs; of a card that is not in it they do not hold. `capture` speaks of payments alone.
     """
 
     bins: Annotated[list[Annotated[str, _BINS]], msgspec.Meta(max_length=_MOST)] = []
@@ -83,6 +105,7 @@ class Conditions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     environments: Annotated[list[Environment], msgspec.Meta(max_length=2)] = []
     capture: bool | None = None
     initiators: Annotated[list[Initiator], msgspec.Meta(max_length=2)] = []
+    operations: Annotated[list[RoutedOperation], msgspec.Meta(max_length=4)] = []
 
 
 class RoutingTarget(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -182,7 +205,8 @@ class Routing(msgspec.Struct, frozen=True, kw_only=True):
 class Facts:
     """What is known of a payment when it is routed. `bin` are the first digits of the card, in memory only.
 
-    `issuer` is what the table of BINs knows of them.
+    `issuer` is what the table of BINs knows of them. `capture` is None for what is no payment, and the amount of a verification
+    is zero.
     """
 
     payment_id: str
@@ -191,10 +215,11 @@ class Facts:
     bin: str
     scheme: str
     amount: Money
-    capture: bool = False
+    capture: bool | None = False
     initiator: Initiator = Initiator.CUSTOMER
     billing_country: str = ""
     issuer: KnownBin | None = None
+    operation: RoutedOperation = RoutedOperation.PAYMENT
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,6 +261,15 @@ def check(rule: NewRoutingRule) -> None:
         raise InvalidRoutingRuleError("is above amount_to", field="conditions.amount_from")
 
 
+def fitting(facts: Facts) -> Facts:
+    """Return facts without what their operation has not: only payments are captured, and verifications have no amount."""
+    if facts.operation is not RoutedOperation.PAYMENT:
+        facts = replace(facts, capture=None)
+    if facts.operation is RoutedOperation.VERIFICATION:
+        facts = replace(facts, amount=Money(0, facts.amount.currency))
+    return facts
+
+
 def asks_for_issuer(conditions: Conditions) -> bool:
     """Tell whether the conditions need the table of BINs."""
     return bool(conditions.issuer_countries or conditions.funding)
@@ -259,6 +293,7 @@ def _holds_but_for_issuer(conditions: Conditions, facts: Facts) -> bool:
         and (not conditions.environments or facts.environment in conditions.environments)
         and (conditions.capture is None or facts.capture is conditions.capture)
         and (not conditions.initiators or facts.initiator in conditions.initiators)
+        and (not conditions.operations or facts.operation in conditions.operations)
     )
 
 
@@ -312,16 +347,16 @@ def decide(
     there: Mapping[str, bool],
     order: Sequence[str],
     figures: Figures,
+    lacking: Container[str] = (),
 ) -> Routing:
     """Put the payment systems in order; without candidates where there is none.
 
-    `there` tells of each system of the environment whether it would be asked; `order` is the installation's own, for what no
-    rule decides. Those whose circuit breakers are open are passed over, unless all are: then the first says by its answer
-    why nothing goes.
+    `there` tells of each system of the environment whether it would be asked, `lacking` who does not offer the operation.
+    `order` is the installation's own, for what no rule decides; where nobody in it offers the operation, all others are asked.
+    Those whose circuit breakers are open are passed over, unless all are: then the first says by its answer why nothing goes.
     """
     if rule is None:
-        ranked = [RoutingCandidate(adapter=name, why=f"number {number} of the installation's own order")
-                  for number, name in enumerate(order, 1)]  # fmt: skip
+        ranked = _by_own_order(facts, there, order, lacking)
     else:
         ranked = _WAYS[rule.action.way](facts, rule.action, figures)
     candidates: list[RoutingCandidate] = []
@@ -330,6 +365,8 @@ def decide(
     for candidate in ranked:
         if candidate.adapter not in there:
             passed_over.append(msgspec.structs.replace(candidate, why="not set up in this environment"))
+        elif candidate.adapter in lacking:
+            passed_over.append(msgspec.structs.replace(candidate, why=f"offers no {facts.operation.words}"))
         elif there[candidate.adapter]:
             candidates.append(candidate)
         else:
@@ -357,6 +394,21 @@ def chance(*parts: str) -> float:
 def _in_range(bins: str, digits: str) -> bool:
     first, _, last = bins.partition("-")
     return first <= digits[: len(first)] <= (last or first)
+
+
+def _by_own_order(
+    facts: Facts, there: Mapping[str, bool], order: Sequence[str], lacking: Container[str]
+) -> list[RoutingCandidate]:
+    ranked = [
+        RoutingCandidate(adapter=name, why=f"number {number} of the installation's own order")
+        for number, name in enumerate(order, 1)
+    ]
+    if all(name in lacking or name not in there for name in order):
+        why = f"offers {facts.operation.words}, which nobody in the installation's own order does"
+        ranked += [
+            RoutingCandidate(adapter=name, why=why) for name in there if name not in order and name not in lacking
+        ]
+    return ranked
 
 
 def _by_order(_facts: Facts, action: RoutingAction, _figures: Figures) -> list[RoutingCandidate]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
@@ -472,6 +473,17 @@ async def count_woken(tx: Tx, adapter: str, environment: Environment, notice_id:
         "UPDATE gateway_notice SET woken = $4 WHERE adapter = $1 AND environment = $2 AND notice_id = $3",
         adapter, environment, notice_id, woken,
     )  # fmt: skip
+
+
+async def delete_notices(tx: Tx, before: datetime, limit: int) -> Counter[tuple[str, str]]:
+    """Delete notifications kept before an instant; returns how many of each (adapter, environment)."""
+    rows = await tx.rows(
+        """DELETE FROM gateway_notice
+            WHERE ctid = ANY(ARRAY(SELECT ctid FROM gateway_notice WHERE received_at < $1 LIMIT $2))
+           RETURNING adapter, environment""",
+        before, limit,
+    )  # fmt: skip
+    return Counter((row["adapter"], row["environment"]) for row in rows)
 
 
 async def look_again(tx: Tx, operation_id: str, at: datetime) -> None:

@@ -17,21 +17,22 @@ from shanraq.core.ids import new_id
 from shanraq.core.money import Currency, Money
 from shanraq.core.secret import SecurityCode
 from shanraq.payments import store, vault
-from shanraq.payments.ability import first_able
 from shanraq.payments.adapter import (
     Adapter,
     Approved,
     Billing,
     Declined,
+    Initiator,
     InReview,
     NotProcessed,
     Outcome,
     Unknown,
-    Verifies,
     Verify,
 )
 from shanraq.payments.ask import ask_once
 from shanraq.payments.model import BillingDetails, CardChecks, CredentialUse, Failure
+from shanraq.payments.route import route
+from shanraq.payments.routing import BIN_DIGITS, Facts, RoutedOperation
 from shanraq.payments.send import Acquiring, send
 from shanraq.payments.settle import failure_of
 from shanraq.payments.terms import check_use, stored_of
@@ -95,11 +96,30 @@ async def verify(
     request = once.Request.of(OPERATION, key, new, method_id)
 
     async def prepare(tx: Tx) -> tuple[Adapter, Verify]:
-        adapter = first_able(acquiring.gateways, actor.scope[1], _verifies, "verification of cards")
+        partner_id, environment = actor.scope
+        operation_id = new_id(PREFIX)
         method, card = await vault.open_card(tx, acquiring.keyring, method_id, security_code)
-        stored = await stored_of(tx, new.stored_credential, method) if new.stored_credential is not None else None
+        use = new.stored_credential
+        routing = await route(
+            tx,
+            acquiring.gateways,
+            Facts(
+                payment_id=operation_id,
+                partner_id=partner_id,
+                environment=environment,
+                bin=card.pan.reveal()[:BIN_DIGITS],
+                scheme=method.brand,
+                amount=nothing,
+                capture=None,
+                initiator=use.initiator if use is not None else Initiator.CUSTOMER,
+                billing_country=new.billing.country,
+                operation=RoutedOperation.VERIFICATION,
+            ),
+        )
+        adapter = acquiring.gateways.named(environment, routing.candidates[0].adapter)
+        stored = await stored_of(tx, use, method) if use is not None else None
         return adapter, Verify(
-            operation_id=new_id(PREFIX),
+            operation_id=operation_id,
             reference=method_id,
             nothing=nothing,
             card=card,
@@ -124,10 +144,6 @@ async def verify(
         return verification
 
     return await ask_once(acquiring.db, actor, request, Verification, prepare, ask, write)
-
-
-def _verifies(adapter: Adapter) -> bool:
-    return isinstance(adapter, Verifies)
 
 
 async def list_verifications(db: Database, actor: Actor, method_id: str) -> list[Verification]:

@@ -89,6 +89,7 @@ class RoutingQuestion(Body, frozen=True):
     billing_country: Annotated[str, msgspec.Meta(pattern="^([A-Z]{2})?$", max_length=2)] = ""
     partner_id: Annotated[str, msgspec.Meta(max_length=40)] = ""
     payment_id: Annotated[str, msgspec.Meta(max_length=40)] = ""
+    operation: payments.RoutedOperation = payments.RoutedOperation.PAYMENT
 
     EXAMPLE: ClassVar[dict[str, object]] = {
         "environment": "sandbox", "bin": "411111", "amount": 1_500_000, "currency": "KZT",
@@ -195,9 +196,9 @@ async def list_bin_tables(actor: CurrentActor, services: Services) -> BinTableLi
     status_code=200,
 )
 async def explain_routing(data: JSONBody[RoutingQuestion], actor: CurrentActor, services: Services) -> payments.Routing:
-    """Tell how a payment would be routed now, and why, without making one.
+    """Tell how a payment, or another operation, would be routed now, and why, without making one.
 
-    Without candidates it would be refused: no payment system is set up for the environment.
+    Without candidates it would be refused: no payment system is set up for the environment that offers it.
     """
     gateways = services.acquiring.gateways
     facts = payments.Facts(
@@ -210,9 +211,16 @@ async def explain_routing(data: JSONBody[RoutingQuestion], actor: CurrentActor, 
         capture=data.capture,
         initiator=data.initiator,
         billing_country=data.billing_country,
+        operation=data.operation,
     )
+    where = data.environment
     return await payments.explain_routing(
-        services.db, actor, facts, gateways.there(data.environment), gateways.order_of(data.environment)
+        services.db,
+        actor,
+        facts,
+        gateways.there(where),
+        gateways.order_of(where),
+        payments.lacking(gateways.adapters.get(where, {}), data.operation),
     )
 
 
