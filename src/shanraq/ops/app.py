@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -281,7 +282,9 @@ async def _mastercard_simulator(settings: Settings, control_token: str | None) -
     folder = settings.data_path / "simulators"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     credentials = obtain(folder / "mastercard.json")
-    simulator = MastercardSimulator(credentials, journal=folder / "mastercard.jsonl", control_token=control_token)
+    simulator = MastercardSimulator(
+        credentials, seed=secrets.randbits(128), journal=folder / "mastercard.jsonl", control_token=control_token
+    )
     async with simulator:
         yield simulator
 

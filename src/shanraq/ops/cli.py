@@ -282,6 +282,7 @@ def mastercard(
     tls_key: Path | None = None,
     credentials: Path = Path("mastercard-simulator.json"),
     index_lag: float = 0.0,
+    seed: int | None = None,
     host: Annotated[tuple[str, ...], Parameter(negative=())] = (),
     journal: Path | None = None,
     control_token: str | None = None,
@@ -305,6 +306,8 @@ def mastercard(
         there, and added to a file that holds none of them.
     index_lag
         Seconds until a transaction is in the history of the Reporting API.
+    seed
+        The same number gives the same ids of sessions, tokens and notifications in every run; random without it.
     host
         A further name that clients of the Developers add-on may sign; may be given several times.
     journal
@@ -325,6 +328,7 @@ def mastercard(
             credentials,
             tls=TlsPort(tls_port, tls_cert, tls_key) if tls_port is not None else None,
             index_lag_seconds=index_lag,
+            seed=seed,
             hosts=host,
             journal=journal,
             control_token=control_token,

@@ -16,7 +16,10 @@ _RANGES: Final = (
     ("3528", "3589", "jcb", _SIXTEEN_UP),
     ("5018", "5018", "maestro", _MAESTRO),
     ("5020", "5020", "maestro", _MAESTRO),
+    ("5033", "5033", "maestro", _MAESTRO),
     ("5038", "5038", "maestro", _MAESTRO),
+    ("5641", "5641", "maestro", _MAESTRO),
+    ("5868", "5868", "maestro", _MAESTRO),
     ("6011", "6011", "discover", _SIXTEEN_UP),
     ("6304", "6304", "maestro", _MAESTRO),
     ("6759", "6759", "maestro", _MAESTRO),
@@ -31,6 +34,7 @@ _RANGES: Final = (
     ("62", "62", "unionpay", _SIXTEEN_UP),
     ("65", "65", "discover", _SIXTEEN_UP),
     ("81", "81", "unionpay", _SIXTEEN_UP),
+    ("1", "1", "uatp", frozenset({15})),
     ("4", "4", "visa", frozenset({13, 16, 19})),
 )
 UNKNOWN: Final = "unknown"

@@ -67,6 +67,19 @@ async def test_credentials_are_made_and_the_addon_takes_the_signature_of_a_named
             assert (reply.status_code, sorted(reply.json())) == (200, ["recommendation", "riskScore", "transactionId"])
 
 
+async def test_ids_are_random_and_the_same_with_a_seed(tmp_path: Path) -> None:
+    seen = []
+    for options in ([], [], ["--seed", "7"], ["--seed", "7"]):
+        async with started("mastercard", tmp_path, *options) as (plain,):
+            made = json.loads((tmp_path / "mastercard-simulator.json").read_text())
+            async with client(plain, made["mpgs_merchant_id"], made["mpgs_password"]) as merchant:
+                path = f"/api/rest/version/100/merchant/{made['mpgs_merchant_id']}/session"
+                seen.append((await merchant.post(path, json={})).json()["session"]["id"])
+
+    assert len(set(seen)) == 3
+    assert seen[2] == seen[3]
+
+
 async def test_a_certificate_that_is_given_is_used(tmp_path: Path) -> None:
     authority = certificate(tmp_path, "authority")
     server = certificate(tmp_path, "server", authority)

@@ -169,7 +169,9 @@ def decline_of(
         reason = replace(reason, issuer_code=issuer_code)
     reason = replace(refine(reason, SCHEMES.get(scheme, "")), issuer_code=issuer_code)
     recommended = RECOMMENDATIONS.get(recommendation)
-    if gateway_code == "DECLINED_DO_NOT_CONTACT" or recommended is _STOP:
+    if gateway_code == "DECLINED_DO_NOT_CONTACT":
+        return replace(reason, kind=_HARD, advice=_STOP)
+    if recommended is _STOP:
         return replace(reason, advice=_STOP)
     if recommended is None or advice_code or reason.advice is _STOP:
         return reason

@@ -129,11 +129,12 @@ CARD_TYPES: Final = {
     "discover": "004",
     "diners": "005",
     "jcb": "007",
+    "uatp": "040",
     "maestro": "042",
     "unionpay": "062",
 }
 
-_MAESTRO_UK: Final = "6759"
+_MAESTRO_UK: Final = ("5641", "6759")
 
 # Names of the applications that /tss lists for an operation.
 APPLICATIONS: Final = {

@@ -118,7 +118,8 @@ def response_block(code: str, csc: str = "", avs: str = "") -> dict[str, Any]:
     if csc:
         block["cardSecurityCode"] = {"acquirerCode": _CSC.get(csc, "P"), "gatewayCode": csc}
     if avs:
-        block["cardholderVerification"] = {"avs": {"acquirerCode": _AVS.get(avs, "U"), "gatewayCode": avs}}
+        letter = {"acquirerCode": _AVS[avs]} if avs in _AVS else {}
+        block["cardholderVerification"] = {"avs": letter | {"gatewayCode": avs}}
     return block
 
 
@@ -128,7 +129,19 @@ def not_sent(response: dict[str, Any]) -> dict[str, Any]:
 
 
 _CSC: Final = {"MATCH": "M", "NO_MATCH": "N", "NOT_PROCESSED": "P"}
-_AVS: Final = {"ADDRESS_MATCH": "A", "ZIP_MATCH": "Z", "ADDRESS_ZIP_MATCH": "Y", "NO_MATCH": "N"}
+_AVS: Final = {
+    "ADDRESS_MATCH": "A",
+    "ADDRESS_ZIP_MATCH": "X",
+    "NAME_ADDRESS_MATCH": "O",
+    "NAME_MATCH": "K",
+    "NAME_ZIP_MATCH": "L",
+    "NOT_AVAILABLE": "U",
+    "NOT_VERIFIED": "G",
+    "NO_MATCH": "N",
+    "SERVICE_NOT_AVAILABLE_RETRY": "R",
+    "SERVICE_NOT_SUPPORTED": "S",
+    "ZIP_MATCH": "W",
+}
 
 
 def kept(reply: dict[str, Any]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 import signal
 import ssl
 import sys
@@ -27,18 +28,25 @@ def run_mastercard_simulator(
     *,
     tls: TlsPort | None = None,
     index_lag_seconds: float = 0.0,
+    seed: int | None = None,
     hosts: Iterable[str] = (),
     journal: Path | None = None,
     control_token: str | None = None,
 ) -> None:
-    """Serve until SIGINT or SIGTERM; without the file of credentials a set is made and written there (0600).
+    """Serve until SIGINT or SIGTERM; the same `seed` gives the same ids, without one they are random; without the file of credentials a set is made and written there (0600).
 
     Raises OSError when an address or a file cannot be used, ValueError when a file is not what it should be.
     """
     hosts = tuple(hosts)
     credentials = obtain(credentials_path)
     simulator = MastercardSimulator(
-        credentials, index_lag_seconds=index_lag_seconds, hosts=hosts, journal=journal, control_token=control_token
+        credentials,
+        # A session's id is a password: without a seed nobody can know it beforehand.
+        seed=secrets.randbits(128) if seed is None else seed,
+        index_lag_seconds=index_lag_seconds,
+        hosts=hosts,
+        journal=journal,
+        control_token=control_token,
     )
     context = None
     if tls is not None:
