@@ -34,6 +34,8 @@ Row = asyncpg.Record
 
 _PARAMETER: Final = re.compile(r"\$(\d+)")
 _QUOTABLE: Final = re.compile(r"[A-Za-z0-9_]*")
+# Of statements of the code, so there are not many.
+_types: Final[dict[str, tuple[str, ...]]] = {}
 _current: ContextVar[Tx | None] = ContextVar("tx", default=None)
 
 # All that asyncpg raises when a server goes away, shuts down, recovers or has no connection to spare.
@@ -127,6 +129,14 @@ class Tx:
         if self._writes:
             await self._write_out()
         return await self._connection.fetchmany(sql, args)  # type: ignore[no-any-return]
+
+    async def types_of(self, sql: str) -> tuple[str, ...]:
+        """Return the types of a statement's parameters."""
+        types = _types.get(sql)
+        if types is None:
+            statement = await self._connection.prepare(sql)
+            types = _types[sql] = tuple([kind.name for kind in statement.get_parameters()])
+        return types
 
     async def execute_many(self, sql: str, args: Sequence[Sequence[object]]) -> None:
         """Run a statement once for each of `args`, in one round trip."""

@@ -1,26 +1,26 @@
 """One transaction for several callers: each does its own work, and statements that read alike travel together.
 
 Callers of one actor that come while a transaction is under way share the next one. Every one of them runs its function as if
-alone. What they ask of the database meanwhile waits until all of them ask; then equal statements go out in one round trip,
-reads first, what changes rows last, so that as many as possible meet. What `Tx.pooled` does is done once for all of them.
+alone. What they ask of the database meanwhile waits until all of them ask; then statements that read alike become one
+(core.manifold), reads first, what changes rows last, so that as many as possible meet. `Tx.pooled` runs once for all.
 
 What one of them refuses, or a statement that fails, rolls the whole transaction back. Those that had no part in it begin anew
 together; the others run alone, where the error is theirs. So nobody's outcome hangs on the company, except in time.
 
 Locks in the database do not keep callers of one transaction apart. So `run` is told what each one changes (`touches`) and never
 puts two of one thing into one transaction; a row locked twice, an advisory lock, and `Tx.alone` send a caller out to run alone.
+
+One transaction at a time is at work for an actor; the next one begins while it commits, and touches nothing that it touches.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextvars
-import re
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from functools import lru_cache
 from typing import Any, Final, TypeVar, cast
 
 import structlog
@@ -28,6 +28,7 @@ import structlog
 from shanraq.core.actor import Actor
 from shanraq.core.batch import OverloadedError
 from shanraq.core.db import CommitUnknownError, ContendedError, Database, DatabaseUnavailableError, Row, Tx, work_in
+from shanraq.core.manifold import Kind, are_apart, kind_of, locks, row_form, set_form
 
 log = structlog.get_logger(__name__)
 
@@ -37,12 +38,12 @@ Work = Callable[[Tx], Awaitable[T]]
 _MOST: Final = 64
 _BEGINNINGS: Final = 4
 _QUEUE: Final = 10_000
-# Whoever holds a lock for longer than this makes one caller wait, not all of them.
-_LOCK_WAIT: Final = "SET LOCAL lock_timeout = '2s'"
-
-_PARAMETER: Final = re.compile(r"\$(\d+)")
-_CHANGES: Final = re.compile(r"\b(INSERT|UPDATE|DELETE)\s", re.IGNORECASE)
-_LOCKS: Final = re.compile(r"\bFOR (NO KEY )?UPDATE\b", re.IGNORECASE)
+# Whoever holds a lock for longer than this makes one caller wait, not all of them. And single rows are wanted, by their keys: a
+# plan made while a table was small must not read all of it later on.
+_SETTINGS: Final = (
+    "SET LOCAL lock_timeout = '2s'; SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; "
+    "SET LOCAL enable_seqscan = off"
+)
 
 
 class ApartError(Exception):
@@ -95,27 +96,47 @@ class Together:
 
     async def _drain(self, group: Actor) -> None:
         waiting = self._waiting[group]
+        # The transaction before, which may be at its COMMIT yet, and what its callers touch.
+        ending: asyncio.Task[None] | None = None
+        touched: frozenset[str] = frozenset()
         try:
             while waiting:
                 # One turn of the loop, so that all callers of this turn get in.
                 await asyncio.sleep(0)
-                callers = _compatible(waiting)
-                if len(callers) == 1:
-                    await self._alone(callers[0])
-                elif callers:
-                    await self._share(group, callers)
+                callers = _compatible(waiting, touched)
+                if not callers:
+                    if ending is not None:
+                        await asyncio.wait([ending])
+                    ending, touched = None, frozenset()
+                    continue
+                at_commit = asyncio.Event()
+                task = asyncio.get_running_loop().create_task(
+                    self._alone(callers[0], at_commit) if len(callers) == 1 else self._share(group, callers, at_commit)
+                )
+                try:
+                    await at_commit.wait()
+                    if ending is not None:
+                        await asyncio.wait([ending])
+                finally:
+                    ending, touched = task, frozenset().union(*(caller.touches for caller in callers))
         finally:
             del self._running[group]
             # Nobody is left here, unless this task was cancelled.
             for caller in self._waiting.pop(group):
                 caller.answer.cancel()
 
-    async def _alone(self, caller: _Caller) -> None:
-        task = asyncio.get_running_loop().create_task(self._db.run(caller.actor, caller.work), context=caller.context)
+    async def _alone(self, caller: _Caller, at_commit: asyncio.Event) -> None:
+        async def work(tx: Tx) -> Any:
+            result = await caller.work(tx)
+            at_commit.set()
+            return result
+
+        task = asyncio.get_running_loop().create_task(self._db.run(caller.actor, work), context=caller.context)
         await asyncio.wait([task])
+        at_commit.set()
         _settle(caller, task)
 
-    async def _share(self, group: Actor, callers: list[_Caller]) -> None:
+    async def _share(self, group: Actor, callers: list[_Caller], at_commit: asyncio.Event) -> None:
         """Answer all callers, or send them out to run alone."""
         try:
             for _ in range(_BEGINNINGS):
@@ -123,6 +144,7 @@ class Together:
                 try:
                     async with self._db.begin(group) as tx:
                         tasks = await _Shared(tx, callers).run()
+                        at_commit.set()
                 except ContendedError:
                     continue
                 except _PartedError as parted:
@@ -145,15 +167,17 @@ class Together:
             for caller in callers:
                 _give(caller, error)
             raise
+        finally:
+            at_commit.set()
         for caller in callers:
             _give(caller, ApartError())
 
 
-def _compatible(waiting: deque[_Caller]) -> list[_Caller]:
+def _compatible(waiting: deque[_Caller], touched_before: Collection[str]) -> list[_Caller]:
     """Take the callers of the next transaction, in their order, and leave those that touch what an earlier one touches."""
     taken: list[_Caller] = []
     left: list[_Caller] = []
-    touched: set[str] = set()
+    touched = set(touched_before)
     while waiting and len(taken) < _MOST:
         caller = waiting.popleft()
         if caller.answer.done():
@@ -225,7 +249,7 @@ class _Shared:
 
     async def run(self) -> list[asyncio.Task[Any]]:
         """Run the callers to their end and return their tasks. Raises _PartedError, and errors of the database."""
-        await self.tx.execute(_LOCK_WAIT)
+        await self.tx.execute(_SETTINGS)
         loop = asyncio.get_running_loop()
         tasks = [
             loop.create_task(self._one(number, caller), context=caller.context.copy())
@@ -276,7 +300,7 @@ class _Shared:
 
     async def ask(self, caller: int, order: _Order, statement: Any, args: Sequence[Any], *, counted: bool) -> Any:
         """Wait until everybody asks, and return what the database answers."""
-        if isinstance(statement, str) and _is_lock(statement):
+        if isinstance(statement, str) and locks(statement):
             first = self._locked.setdefault((statement, repr(args)), caller)
             if first != caller or "advisory" in statement:
                 raise self.part(caller)
@@ -311,19 +335,30 @@ class _Shared:
                     asked.answer.set_result(answer)
 
     async def _ask_database(self, statement: str, args: list[Sequence[Any]], *, counted: bool) -> list[Any]:
+        """Return the rows, or their number, for each of `args`."""
         tx = self.tx
-        together = _for_many(statement, counted=counted) if len(args) > 1 else None
-        if together is None:
-            if counted:
-                return [await tx.execute(statement, *one) for one in args]
-            return [await tx.rows(statement, *one) for one in args]
-        answers: list[Any] = [0] * len(args) if counted else [[] for _ in args]
-        for row in await tx.rows_of_many(together, [(*one, number) for number, one in enumerate(args)]):
-            if counted:
-                answers[row[-1]] = row[0]
-            else:
-                answers[row[-1]].append(row)
-        return answers
+        if len(args) > 1 and not counted and kind_of(statement) is Kind.READ and not locks(statement):
+            # Nobody changes anything meanwhile: who asks the same is told the same.
+            different = {repr(one): one for one in args}
+            if len(different) < len(args):
+                told = await self._ask_database(statement, list(different.values()), counted=False)
+                by_args = dict(zip(different, told, strict=True))
+                return [by_args[repr(one)] for one in args]
+        if len(args) > 1:
+            form = set_form(statement, await tx.types_of(statement), counted=counted)
+            if form is not None and are_apart(form, args):
+                rows = await tx.rows(form.sql, *map(list, zip(*args, strict=True)))
+                if not form.gives:
+                    return [1] * len(args)
+                return _sorted_out(rows, len(args), 1, counted=counted)
+            if together := row_form(statement, counted=counted):
+                rows = await tx.rows_of_many(together, [(*one, number) for number, one in enumerate(args)])
+                if counted:
+                    return [row[0] for row in rows]
+                return _sorted_out(rows, len(args), 0, counted=False)
+        if counted:
+            return [await tx.execute(statement, *one) for one in args]
+        return [await tx.rows(statement, *one) for one in args]
 
     async def _pooled(self, work: Any, items: list[Sequence[Any]]) -> list[Sequence[Any]]:
         results = await work(self.tx, [item for one in items for item in one])
@@ -387,41 +422,19 @@ class _SharedTx(Tx):
         yield
 
 
-@lru_cache(maxsize=1024)
-def _is_lock(sql: str) -> bool:
-    return _LOCKS.search(sql) is not None or "advisory" in sql
+def _sorted_out(rows: Sequence[Row], callers: int, first: int, *, counted: bool) -> list[Any]:
+    """Return the rows of each, or how many there are; the last column says whose one is."""
+    answers: list[list[Row]] = [[] for _ in range(callers)]
+    for row in rows:
+        answers[row[-1] - first].append(row)
+    return [len(one) for one in answers] if counted else answers
 
 
-@lru_cache(maxsize=1024)
 def _order_of(sql: str) -> _Order:
-    match sql.split(None, 1)[0].upper():
-        case "INSERT":
-            return _Order.INSERT
-        case "SELECT" | "WITH" if not _changes(sql):
+    match kind_of(sql):
+        case Kind.READ:
             return _Order.READ
-        case _:
+        case Kind.INSERT:
+            return _Order.INSERT
+        case Kind.CHANGE:
             return _Order.CHANGE
-
-
-def _changes(sql: str) -> bool:
-    return _CHANGES.search(_LOCKS.sub("", sql)) is not None
-
-
-@lru_cache(maxsize=1024)
-def _for_many(sql: str, *, counted: bool) -> str | None:
-    """Return a statement with one parameter more, which comes back in the last column; None if it cannot be had."""
-    number = max((int(found) for found in _PARAMETER.findall(sql)), default=0) + 1
-    first = sql.split(None, 1)[0].upper()
-    returning = "RETURNING" in sql.upper()
-    if first in ("SELECT", "WITH") and not _changes(sql):
-        if counted:
-            return f"SELECT count(*)::int, ${number}::int FROM ({sql}\n) q"  # noqa: S608 (statements of the code)
-        return f"SELECT q.*, ${number}::int AS caller FROM ({sql}\n) q"  # noqa: S608
-    if first not in ("INSERT", "UPDATE", "DELETE"):
-        return None
-    if counted:
-        done = sql if returning else f"{sql}\nRETURNING 1"
-        return f"WITH q AS ({done}) SELECT count(*)::int, ${number}::int FROM q"  # noqa: S608
-    if not returning:
-        return None
-    return f"WITH q AS ({sql}) SELECT q.*, ${number}::int AS caller FROM q"  # noqa: S608

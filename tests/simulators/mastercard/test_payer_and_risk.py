@@ -328,15 +328,20 @@ async def test_an_order_that_was_rejected_by_review_is_not_captured(shop: Desk) 
     assert (await shop.put("o", {"apiOperation": "VOID"}))[1]["order"]["status"] == "CANCELLED"
 
 
-async def test_a_review_leaves_a_settled_payment_settled(shop: Desk) -> None:
+async def test_a_payment_under_review_is_captured_and_settled_when_it_is_accepted(shop: Desk) -> None:
     order = {"amount": "100.00", "currency": "KZT", "reference": "RISK-REVIEW"}
-    await shop.put("o", paying("PAY") | {"order": order}, "a")
-    assert shop.simulator.cut_off() == 1
-    decision = {"merchant_id": shop.merchant_id, "order_id": "o", "decision": "ACCEPTED"}
-    assert (await shop.control("POST", "review", decision))[0] == 200
-
-    assert (await shop.put("o", {"apiOperation": "VOID"}))[0] == 400
-    assert shop.simulator.cut_off() == 0
+    for name, decision, status, settled in (("o", "ACCEPTED", "CAPTURED", 1), ("q", "REJECTED", "AUTHORIZED", 0)):
+        _, held = await shop.put(name, paying("PAY") | {"order": order}, "a")
+        assert (held["order"]["status"], held["order"]["totalCapturedAmount"]) == ("AUTHORIZED", 0)
+        assert shop.simulator.cut_off() == 0
+        asked = {"merchant_id": shop.merchant_id, "order_id": name, "decision": decision}
+        assert (await shop.control("POST", "review", asked))[0] == 200
+        assert (await shop.send("GET", f"/order/{name}"))[1]["status"] == status
+        assert shop.simulator.cut_off() == settled
+        voided = await shop.put(name, {"apiOperation": "VOID"})
+        assert voided[0] == (400 if settled else 201)
+        if not settled:
+            assert (voided[1]["transaction"]["type"], voided[1]["transaction"]["amount"]) == ("VOID_PAYMENT", 100)
 
 
 async def test_a_declined_order_waits_for_nobody_and_a_blocked_one_asked_no_acquirer(shop: Desk) -> None:

@@ -101,13 +101,13 @@ def test_explicit_fields_go_before_the_fields_of_the_session() -> None:
     assert body["order"] == {"amount": "7.00"}
 
 
-def test_an_explicit_token_goes_before_the_card_of_the_session() -> None:
+def test_the_card_of_a_session_goes_before_a_token() -> None:
     store = sessions()
     session = filled(store)
 
     resolved = store.resolve({"session": {"id": session["id"]}, "sourceOfFunds": {"token": "97"}}, "M1", NOW)
 
-    assert card_of(resolved) == {"securityCode": "100"}
+    assert card_of(resolved) == CARD["sourceOfFunds"]["provided"]["card"]  # type: ignore[index]
 
 
 def test_the_security_code_is_gone_after_its_first_use() -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from decimal import Decimal
+from typing import Any, Final
 
 import msgspec
 
@@ -12,12 +13,13 @@ from shanraq.simulators.mastercard.fields import CARD, NUMBER, Body, find, mask,
 from shanraq.simulators.mastercard.gateway import Asked, Gateway, Judged
 from shanraq.simulators.mastercard.model import Part, Transaction
 from shanraq.simulators.mastercard.refusal import Refusal
-from shanraq.simulators.mastercard.render import card_block, told
-from shanraq.simulators.mastercard.validate import amount_of, currency_of
+from shanraq.simulators.mastercard.render import card_block, moment, told
+from shanraq.simulators.mastercard.validate import amount_of, currency_of, decimal
 from shanraq.simulators.serve import Reply
 
 _PART: Final = "challenge"
 _OPEN: Final = frozenset({"AUTHENTICATION_PENDING", "AUTHENTICATION_AVAILABLE", "AUTHENTICATION_INITIATED"})
+_KEPT: Final = ("acceptVersions", "amount", "channel", "method", "purpose")
 _STOPS: Final = frozenset({"AUTHENTICATION_FAILED", "AUTHENTICATION_REJECTED"})
 
 
@@ -68,12 +70,24 @@ class Authentications:
             if step.status == "AUTHENTICATION_PENDING":
                 state = {"merchant": asked.merchant_id, "order": asked.order_id, "transaction": asked.transaction_id}
                 self._gateway.keep(Part(_PART, key, state | {"url": url}))
+        step.block.update(self._asked_for(asked, before, decimal(amount, currency)))
         order.authentication_status, order.failed = step.status, False
         return self._gateway.record(
             order, asked, step.gateway_code, type_="AUTHENTICATION", amount=amount, moved=0,
             response={"gatewayCode": step.gateway_code, "gatewayRecommendation": step.recommendation},
             judged=Judged(authentication=step.block, transaction_status=step.status), result=step.result, sent=False,
         )  # fmt: skip
+
+    def _asked_for(self, asked: Asked, before: Transaction | None, amount: Decimal) -> dict[str, Any]:
+        """Return what is told of the request itself: the second step tells what the first one asked for."""
+        earlier = told(before.reply)["authentication"] if before is not None else {}
+        asked_for: dict[str, Any] = {
+            "acceptVersions": earlier.get("acceptVersions") or ",".join(sorted(_versions(asked))),
+            "channel": earlier.get("channel") or asked.find("authentication.channel") or "PAYER_BROWSER",
+            "purpose": earlier.get("purpose") or asked.find("authentication.purpose") or "PAYMENT_TRANSACTION",
+            "time": moment(self._gateway.now()),
+        }
+        return asked_for | ({"amount": amount, "method": "DYNAMIC"} if before is not None else {})
 
     def open_challenges(self) -> list[str]:
         """Return the keys of the challenges that no payer has answered."""
@@ -90,7 +104,11 @@ class Authentications:
         step = payer.outcome(_number(one), f"{merchant_id} {order_id} {transaction_id}", choice)
         if not order.standing:
             order.authentication_status = step.status
-        reply = told(one.reply) | {"authentication": step.block, "result": step.result}
+        reply = told(one.reply)
+        step.block.update(
+            {name: reply["authentication"][name] for name in _KEPT} | {"time": moment(self._gateway.now())}
+        )
+        reply |= {"authentication": step.block, "result": step.result}
         reply["response"] = {"gatewayCode": step.gateway_code, "gatewayRecommendation": step.recommendation}
         reply["transaction"] = {**reply["transaction"], "authenticationStatus": step.status}
         self._gateway.keep(Part(_PART, key, None))

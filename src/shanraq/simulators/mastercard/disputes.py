@@ -192,7 +192,7 @@ class Disputes:
             "timeOfRecord": moment(now),
             "transaction": {
                 "acquirer": {
-                    "batch": self._store.batch,
+                    "batch": int(day.replace("-", "")),
                     "date": day[5:7] + day[8:],
                     "id": "SIM_ACQUIRER",
                     "merchantId": f"SIM{order.merchant_id[:12]}",

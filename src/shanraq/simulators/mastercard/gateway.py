@@ -221,6 +221,9 @@ class Gateway:
         if good:
             _begin(order, operation, asked.transaction_id, approved)
             order.review = judged.review
+            if judged.review:
+                # A payment under review is an authorization until somebody accepts it.
+                order.captured = 0
         else:
             order.failed = True
             if judged.review and judged.risk is not None:
@@ -231,7 +234,7 @@ class Gateway:
         order.card = card_block(asked.body, number or "", expiry)
         response = response_block(code, csc, avs)
         return self.record(
-            order, asked, code, type_=_TYPES[operation], amount=amount, moved=approved if good else 0,
+            order, asked, code, type_=_TYPES[operation], amount=amount, moved=0 if not good or _waits(order) else approved,
             response=not_sent(response) if judged.gateway_code else response, judged=judged,
             transaction={"authorizationCode": f"{self.random.randrange(10**6):06d}"} if good else {},
             sent=not judged.gateway_code,
@@ -297,8 +300,11 @@ class Gateway:
         order = self.store.orders.get((merchant_id, order_id))
         if order is None or order.review != "PENDING":
             raise ValueError("the order does not wait for review")
+        one, waits = self.store.of_order(merchant_id, order_id)[order.initial_id], _waits(order)
         order = msgspec.structs.replace(order, review=decision, updated=self.now())
-        one = self.store.of_order(merchant_id, order_id)[order.initial_id]
+        if waits and decision != "REJECTED" and not order.voided:
+            order.captured = order.authorized
+            one = msgspec.structs.replace(one, amount=order.authorized)
         reply = told(one.reply)
         review = {"decision": decision, "time": moment(self.now()), "userId": user_id} | (
             {"note": note} if note else {}
@@ -374,7 +380,7 @@ class Gateway:
             target = transactions.get(wanted)
         if target is None or not _may_be_voided(target, order):
             raise Refusal("apiOperation", "INVALID", _NOTHING_TO_VOID)
-        code = self._scripted("VOID") or "APPROVED"
+        code, amount = self._scripted("VOID") or "APPROVED", target.amount or order.authorized
         good = result_of(code) == "SUCCESS"
         if good:
             match target.type:
@@ -386,7 +392,7 @@ class Gateway:
                     order.voided = True
                     order.authorized = order.captured = order.refunded = 0
         return self.record(
-            order, asked, code, type_=_VOIDABLE[target.type], amount=target.amount, moved=target.amount if good else 0,
+            order, asked, code, type_=_VOIDABLE[target.type], amount=amount, moved=target.amount if good else 0,
             response=response_block(code), target_id=target.id,
         )  # fmt: skip
 
@@ -442,7 +448,7 @@ class Gateway:
             stan = f"{sequence % 1_000_000:06d}"
             block |= {"receipt": f"{sequence:012d}", "stan": stan, "terminal": "SIM00001"}
             block["acquirer"] |= {
-                "batch": self.store.batch,
+                "batch": int(day.replace("-", "")),
                 "date": day[5:7] + day[8:],
                 "settlementDate": day,
                 "timeZone": "+0000",
@@ -522,6 +528,11 @@ def _begin(order: Order, operation: str, transaction_id: str, approved: int) -> 
             order.disbursed = approved
         case _:
             pass
+
+
+def _waits(order: Order) -> bool:
+    """Tell whether money that would have moved waits for somebody to accept the order."""
+    return order.kind in ("PAY", "STANDALONE_CAPTURE") and order.review == "PENDING"
 
 
 def _may_be_voided(one: Transaction, order: Order) -> bool:

@@ -68,7 +68,6 @@ def initiate(number: str, place: str, base_url: str, versions: frozenset[str]) -
             "requestorId": "SIMULATOR",
             "requestorName": "Simulator",
         },
-        "acceptVersions": "3DS2",
         "payerInteraction": "NOT_REQUIRED",
         "redirect": {
             "customizedHtml": {"3ds2": {"methodPostData": data, "methodUrl": url}},
@@ -156,6 +155,7 @@ def _block(number: str, place: str, letter: str) -> dict[str, Any]:
         "3ds": scheme,
         "3ds2": {
             "3dsServerTransactionId": _id(place, "server"),
+            "acsReference": "SIMULATOR-ACS-1",
             "acsTransactionId": _id(place, "acs"),
             "directoryServerId": "A000000004" if brand == "MASTERCARD" else "A000000003",
             "dsTransactionId": _id(place, "ds"),

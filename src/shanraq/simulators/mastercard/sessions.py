@@ -149,11 +149,6 @@ class Sessions:
         if session is None:
             return body
         fields = {name: value for name, value in session.fields.items() if name not in _PAGE_ONLY}
-        if find(body, "sourceOfFunds.token") is not None and find(body, NUMBER) is None:
-            # An explicit token is a payment detail too: the session's card must not take its place.
-            fields = merged(fields, {})
-            drop(fields, NUMBER)
-            drop(fields, "sourceOfFunds.provided.card.expiry")
         return merged(fields, body)
 
     def consume(self, body: Body, merchant_id: str, now: datetime) -> None:

@@ -165,7 +165,7 @@ def _shown(line: Line) -> dict[str, Any]:
             "currency": line.currency,
             "targetTransactionId": line.target_id,
             "receipt": line.receipt,
-            "acquirer": {**line.acquirer, "batch": line.batch.number, "settlementDate": closed[:10]},
+            "acquirer": {**line.acquirer, "settlementDate": closed[:10]},
         },
         "sourceOfFunds": {"provided": {"card": {"brand": line.brand}}},
         "settlement": {

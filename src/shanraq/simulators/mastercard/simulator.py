@@ -36,6 +36,7 @@ from shanraq.simulators.mastercard.fields import (
     missing,
     read_expiry,
     read_number,
+    reject_unknown,
 )
 from shanraq.simulators.mastercard.gateway import Asked, Gateway, Judged
 from shanraq.simulators.mastercard.history import history_csv, read_query
@@ -55,6 +56,7 @@ from shanraq.simulators.mastercard.risk import (
     checked,
 )
 from shanraq.simulators.mastercard.route import Resource, Route, find_route
+from shanraq.simulators.mastercard.schema import check_fields
 from shanraq.simulators.mastercard.sessions import SESSION_PREFIX, Sessions
 from shanraq.simulators.mastercard.settle import statement_csv
 from shanraq.simulators.mastercard.store import Journal, Store
@@ -66,6 +68,7 @@ from shanraq.simulators.mastercard.validate import (
     amount_of,
     check_assessment_fields,
     check_id,
+    check_order_fields,
     currency_of,
     decimal,
     parse,
@@ -79,6 +82,7 @@ _REPORTS: Final = frozenset({Resource.HISTORY, Resource.SETTLEMENT, Resource.DIS
 _GARBAGE: Final = Reply(201, b'{"result": "SUC, <html>', JSON)
 _BAD_GATEWAY: Final = Reply(502, b"<html>Bad Gateway</html>", "text/html")
 _TOO_MANY: Final = Reply(429, b"{}", JSON, headers=(("Retry-After", "1"),))
+_BATCH: Final = frozenset({"acquirer", "apiOperation", "correlationId"})
 _TOO_LARGE: Final = refusal_reply(Refusal("", "", "The request body is too large.", status=413))
 _CREATED: Final = 201
 _BODY_LIMIT_BYTES: Final = 4 * 1024 * 1024
@@ -485,6 +489,7 @@ class MastercardSimulator:
                 return self.uploads.status(merchant_id, route.version, route.ids[0])
             case _, Resource.PAYMENT_OPTIONS:
                 body = parse(request.body)
+                check_order_fields(body)
                 currency = currency_of(body, "order.currency") if find(body, "order.currency") is not None else "KZT"
                 return reply_of(200, _payment_options(merchant_id, route.version, currency))
             case _:
@@ -495,7 +500,7 @@ class MastercardSimulator:
         merchant_id, moment = route.merchant_id, self._moment()
         order_id, transaction_id = route.ids
         known = self.store.of_order(merchant_id, order_id).get(transaction_id)
-        again = known is not None and find(raw, "apiOperation") in {"INITIATE_AUTHENTICATION", known.operation}
+        again = known is not None and find(raw, "apiOperation") in ("INITIATE_AUTHENTICATION", known.operation)
         body = raw if again else self._resolved(raw, merchant_id)
         reply = self.gateway.operate(merchant_id, route.version, order_id, transaction_id, body, raw)
         if reply.status == _CREATED:
@@ -555,6 +560,8 @@ class MastercardSimulator:
 
     def _close_batch(self, request: Request, route: Route) -> Reply:
         body = parse(request.body)
+        reject_unknown(body, _BATCH)
+        check_fields(body)
         if find(body, "apiOperation") not in (None, "CLOSE_BATCH"):
             raise Refusal("apiOperation", "INVALID", "The value must be CLOSE_BATCH.")
         batch, count = self.store.batch, self.cut_off(route.merchant_id)
@@ -563,7 +570,7 @@ class MastercardSimulator:
 
     def _shown(self, route: Route, answer: Body, status: int = 200) -> Reply:
         head = {"merchant": route.merchant_id, "result": "SUCCESS", "version": route.version}
-        return reply_of(status, head | masked_body(answer))
+        return reply_of(status, head | told(masked_body(answer)))
 
     def _judge(self, asked: Asked, number: str, csc: str, avs: str) -> Judged:
         judged = self.authentications.of_payment(asked)

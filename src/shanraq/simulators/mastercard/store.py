@@ -85,11 +85,14 @@ class Store:
             self.all[_place(self.all, old)] = entry
             if any(one is old for one in self.unsettled):
                 self.unsettled[_place(self.unsettled, old)] = entry
+            elif entry.amount and not old.amount and not entry.settled:
+                # A payment that had waited for review.
+                self.unsettled.append(entry)
             return
         self.all.append(entry)
         if entry.approved and entry.type.startswith("VOID_") and entry.target_id in of_order:
             of_order[entry.target_id].voided = True
-        elif entry.approved and entry.type in {"PAYMENT", "CAPTURE", "REFUND"} and not entry.settled:
+        elif entry.approved and entry.amount and entry.type in {"PAYMENT", "CAPTURE", "REFUND"} and not entry.settled:
             self.unsettled.append(entry)
 
     def _dispute(self, entry: DisputeStep) -> None:
