@@ -745,6 +745,128 @@ async def test_what_was_not_taken_is_told_again_under_the_same_id(
     assert int(second["x-notification-attempt"]) == int(first["x-notification-attempt"]) + 1
 
 
+async def test_every_operation_of_the_list_is_told(shop: Merchant, heard: Heard) -> None:
+    def telling(body: dict[str, Any]) -> dict[str, Any]:
+        return changed(body, "order.notificationUrl", heard.url)
+
+    number, order, paid_order = QUIET[0]["number"], fresh(), fresh()
+    steps = [
+        (order, telling(initiate(number)), "a"),
+        (order, telling(authenticate(number)), "a"),
+        (order, telling(changed(paying(number=number), "authentication.transactionId", "a")), "p"),
+        (order, moving("UPDATE_AUTHORIZATION", "150.00"), "u"),
+        (order, moving("CAPTURE", "150.00"), "c"),
+        (order, moving("REFUND", "50.00"), "r"),
+        (order, void(), "v"),
+        (paid_order, telling(paying("PAY")), "1"),
+    ]
+    for number_of, (name, body, transaction) in enumerate(steps, start=1):
+        await shop.put(name, body, transaction)
+        await heard.until(number_of)
+
+    assert [body["transaction"]["type"] for _, body in heard.told] == [
+        "AUTHENTICATION", "AUTHENTICATION", "AUTHORIZATION", "AUTHORIZATION_UPDATE", "CAPTURE", "REFUND", "VOID_REFUND",
+        "PAYMENT",
+    ]  # fmt: skip
+
+
+async def test_notifications_may_come_twice_or_in_another_order(gateway: Gateway, shop: Merchant, heard: Heard) -> None:
+    await gateway.control("POST", "notification-faults", {"kind": "duplicate"})
+    order = fresh()
+    await shop.done(order, changed(paying(), "order.notificationUrl", heard.url), "1")
+    await heard.until(2)
+    await gateway.control("POST", "notification-faults", {"kind": "out_of_order"})
+    await shop.done(order, moving("CAPTURE", "10.00"), "2")
+    await shop.done(order, moving("CAPTURE", "20.00"), "3")
+    await heard.until(4)
+
+    assert [body["transaction"]["id"] for _, body in heard.told] == ["1", "1", "3", "2"]
+    first, second, *_ = (headers["x-notification-id"] for headers, _ in heard.told)
+    assert first == second
+
+
+# Trouble on demand (9.1.6).
+
+
+async def troubled(shop: Merchant, order: str, **fault: Any) -> httpx.Response | None:
+    """Pay in trouble; None where the connection was closed without a reply."""
+    await shop.gateway.control("POST", "faults", fault)
+    try:
+        return await shop.gateway.http.put(
+            f"{shop.gateway.plain}{shop.root}/order/{order}/transaction/1", json=paying("PAY"), auth=shop.basic
+        )
+    except httpx.RemoteProtocolError:
+        return None
+
+
+@pytest.mark.parametrize(
+    ("fault", "status", "is_done"),
+    [
+        ({"kind": "drop_before"}, None, False),
+        ({"kind": "drop_after"}, None, True),
+        ({"kind": "http_502"}, 502, False),
+        ({"kind": "http_502", "processed": True}, 502, True),
+        ({"kind": "server_failed"}, 500, False),
+        ({"kind": "server_failed", "processed": True}, 500, True),
+        ({"kind": "server_busy"}, 503, False),
+        ({"kind": "http_429"}, 429, False),
+        ({"kind": "lock_failure"}, 200, False),
+        ({"kind": "garbage"}, 201, True),
+        ({"kind": "slow", "seconds": 0.2}, 201, True),
+        ({"kind": "duplicate"}, 201, True),
+    ],
+    ids=lambda value: str(value) if isinstance(value, dict) else "",
+)
+async def test_trouble_comes_when_it_is_asked_for_and_the_same_request_heals_it(
+    shop: Merchant, fault: dict[str, Any], status: int | None, is_done: bool
+) -> None:
+    order = fresh()
+    reply = await troubled(shop, order, **fault)
+
+    assert (None if reply is None else reply.status_code) == status
+    if status is not None and status >= 500 and fault["kind"] != "http_502":
+        assert reply is not None
+        assert reply.json()["error"]["cause"] == fault["kind"].upper()
+    assert await shop.is_absent(order) is not is_done
+    again = await shop.put(order, paying("PAY"), "1")
+    assert (again.status, again["result"]) == (200 if is_done else 201, "SUCCESS")
+    assert await shop.totals(order) == ("CAPTURED", 100, 100, 0)
+
+
+async def test_the_journal_and_the_orders_can_be_read_and_the_state_forgotten(gateway: Gateway, shop: Merchant) -> None:
+    await shop.done(order := fresh(), paying("PAY", "12.34"), "1")
+    journal = (await gateway.control("GET", "journal"))["transactions"]
+    orders = (await gateway.control("GET", "orders"))["orders"]
+    (moved,) = (one for one in journal if one["order_id"] == order)
+    (known,) = (one for one in orders if one["order_id"] == order)
+    await gateway.control("POST", "reset")
+
+    assert (moved["type"], moved["amount_minor"], moved["currency"]) == ("PAYMENT", 1234, "KZT")
+    assert (known["status"], known["captured_minor"]) == ("CAPTURED", 1234)
+    assert await shop.is_absent(order)
+    assert (await gateway.control("GET", "orders"))["orders"] == []
+
+
+async def test_a_chargeback_is_told_by_the_order(gateway: Gateway, shop: Merchant) -> None:
+    await shop.done(order := fresh(), paying("PAY"), "1")
+    await gateway.control("POST", "cutoff")
+    await gateway.control("POST", "chargeback", {"merchant_id": shop.id, "order_id": order, "amount_minor": 4000})
+    found = await shop.order(order)
+
+    assert found["status"] == "CHARGEBACK_PROCESSED"
+    assert (found["chargeback.amount"], found["chargeback.currency"]) == (40, "KZT")
+    assert "CHARGEBACK" in [one["transaction"]["type"] for one in found.body["transaction"]]
+
+
+async def test_the_table_of_expiries_can_be_moved_forward(gateway: Gateway, shop: Merchant) -> None:
+    await gateway.control("PUT", "triggers", {"expiry": {"01/41": "APPROVED", "05/41": "DECLINED"}})
+    moved = [await shop.put(fresh(), paying(expiry=expiry)) for expiry in ("01/41", "05/41", "05/39")]
+    await gateway.control("PUT", "triggers", {"expiry": TRIGGERS["expiry"]})
+
+    assert [reply["response.gatewayCode"] for reply in moved] == ["APPROVED", "DECLINED", "APPROVED"]
+    assert (await shop.put(fresh(), paying(expiry="05/39")))["response.gatewayCode"] == "DECLINED"
+
+
 # Two merchants (9.1.2).
 
 
