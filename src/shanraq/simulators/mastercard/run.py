@@ -33,9 +33,10 @@ def run_mastercard_simulator(
     journal: Path | None = None,
     control_token: str | None = None,
 ) -> None:
-    """Serve until SIGINT or SIGTERM; the same `seed` gives the same ids, without one they are random; without the file of credentials a set is made and written there (0600).
+    """Serve until SIGINT or SIGTERM; the same `seed` gives the same ids, without one they are random.
 
-    Raises OSError when an address or a file cannot be used, ValueError when a file is not what it should be.
+    Without the file of credentials a set is made and written there (0600). Raises OSError when an address or a file cannot be
+    used, ValueError when a file is not what it should be.
     """
     hosts = tuple(hosts)
     credentials = obtain(credentials_path)
