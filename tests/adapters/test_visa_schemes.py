@@ -7,6 +7,7 @@ import base64
 import hmac
 import itertools
 import json
+import uuid
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -22,8 +23,9 @@ from cryptography.x509.oid import NameOID
 from structlog.testing import capture_logs
 
 from shanraq.adapters.visa import VisaAdapter
+from shanraq.adapters.visa.sign import Signer
 from shanraq.core.money import Money
-from shanraq.core.secret import Pan, SecurityCode
+from shanraq.core.secret import Pan, Secret, SecurityCode
 from shanraq.core.settings import InvalidSettingError, VisaSettings
 from shanraq.ops.visa import visa
 from shanraq.payments.adapter import (
@@ -186,6 +188,21 @@ async def test_every_operation_encrypted_both_ways(world: World, scheme: str) ->
         await use_everything(adapter)
     finally:
         await adapter.close()
+
+
+def test_every_token_has_an_id_of_its_own() -> None:
+    signer = Signer("merchant", "key", Secret(base64.b64encode(b"x" * 32).decode()))
+
+    def token_id() -> uuid.UUID:
+        claims = signer.token("GET", "host", "/", b"", issued_at=1).split(".")[1]
+        text = json.loads(base64.urlsafe_b64decode(claims + "=="))["jti"]
+        assert str(uuid.UUID(text)) == text
+        return uuid.UUID(text)
+
+    ids = [token_id() for _ in range(100)]
+
+    assert len(set(ids)) == 100
+    assert {(one.version, one.variant) for one in ids} == {(4, uuid.RFC_4122)}
 
 
 async def test_the_certificate_for_requests_may_lie_in_the_p12_file(world: World) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NoReturn
+from typing import Final, NoReturn
 
 from shanraq.core.errors import InvalidInputError
 
@@ -94,14 +94,11 @@ class Pan(Secret):
         return format(self.masked, spec)
 
 
+# Twice a digit, and the digits of that added up.
+_DOUBLED: Final = str.maketrans("0123456789", "0246813579")
+
+
 def luhn_valid(digits: str) -> bool:
     """Tell whether the last digit is the Luhn check digit of the others (ISO/IEC 7812-1 annex B)."""
-    total = 0
-    for index, char in enumerate(reversed(digits)):
-        value = ord(char) - 48
-        if index % 2:
-            value *= 2
-            if value > 9:
-                value -= 9
-        total += value
+    total = sum(map(int, digits[-1::-2])) + sum(map(int, digits[-2::-2].translate(_DOUBLED)))
     return total % 10 == 0

@@ -37,6 +37,8 @@ _RANGES: Final = (
     ("1", "1", "uatp", frozenset({15})),
     ("4", "4", "visa", frozenset({13, 16, 19})),
 )
+# The same by the first digit, of which no range has two.
+_BY_DIGIT: Final = {digit: tuple(one for one in _RANGES if one[0][0] <= digit <= one[1][0]) for digit in "0123456789"}
 UNKNOWN: Final = "unknown"
 
 
@@ -53,7 +55,7 @@ def scheme_of(digits: str) -> str:
 
 def range_of(digits: str) -> tuple[str, frozenset[int]] | None:
     """Return the brand of the digits a card number begins with, and the lengths its numbers may have."""
-    for first, last, brand, lengths in _RANGES:
+    for first, last, brand, lengths in _BY_DIGIT.get(digits[:1], ()):
         if first <= digits[: len(first)] <= last:
             return brand, lengths
     return None
