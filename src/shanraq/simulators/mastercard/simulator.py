@@ -24,7 +24,7 @@ from shanraq.simulators.mastercard.fields import Body, find, find_text, masked_b
 from shanraq.simulators.mastercard.gateway import Gateway, Judged
 from shanraq.simulators.mastercard.history import history_csv, read_query
 from shanraq.simulators.mastercard.model import ClockAdvance, Cutoff, Entry, Parts, Reset
-from shanraq.simulators.mastercard.notify import NotificationFault, Notifier, is_notification_url
+from shanraq.simulators.mastercard.notify import Notifier, is_notification_url
 from shanraq.simulators.mastercard.refusal import Refusal
 from shanraq.simulators.mastercard.render import JSON, refusal_reply, reply_of, told
 from shanraq.simulators.mastercard.render import moment as render_moment
@@ -35,6 +35,7 @@ from shanraq.simulators.mastercard.store import Journal, Store
 from shanraq.simulators.mastercard.tokens import Tokens
 from shanraq.simulators.mastercard.validate import currency_of, parse
 from shanraq.simulators.mastercard.verify import Verifier
+from shanraq.simulators.outbox import NotificationFault
 from shanraq.simulators.serve import Answer, HttpServer, Reply, Request
 
 log = structlog.get_logger(__name__)
