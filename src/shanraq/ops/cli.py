@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeVar
@@ -24,6 +25,7 @@ from shanraq.ops.role import USUAL_ROLES, Role
 from shanraq.standards.iso8583.errors import Level
 
 if TYPE_CHECKING:
+    from shanraq.simulators.visa import TlsPort
     from shanraq.standards.iso8583 import Codec
     from shanraq.standards.iso20022 import Library
 
@@ -251,25 +253,20 @@ def visa(
     control_token
         Switches the control API under /__sim/ on, for those who send this token.
     """
-    from shanraq.simulators.visa import TlsPort, run_visa_simulator
+    from shanraq.simulators.visa import run_visa_simulator
 
     log.configure("info", json=False)
-    try:
-        if tls_port is None and (tls_cert or tls_key):
-            raise ValueError("--tls-cert and --tls-key need --tls-port")
+    with _plain_errors():
         run_visa_simulator(
             listen,
             port,
             credentials,
-            tls=TlsPort(tls_port, tls_cert, tls_key) if tls_port is not None else None,
+            tls=_tls_port(tls_port, tls_cert, tls_key),
             index_lag_seconds=index_lag,
             hosts=host,
             journal=journal,
             control_token=control_token,
         )
-    except (OSError, ValueError) as error:
-        console.print(f"[bold red]error[/] {escape(str(error))}")
-        sys.exit(1)
 
 
 @simulate.command
@@ -316,26 +313,20 @@ def mastercard(
         Switches the control API under /__sim/ on, for those who send this token.
     """
     from shanraq.simulators.mastercard import run_mastercard_simulator
-    from shanraq.simulators.visa import TlsPort
 
     log.configure("info", json=False)
-    try:
-        if tls_port is None and (tls_cert or tls_key):
-            raise ValueError("--tls-cert and --tls-key need --tls-port")
+    with _plain_errors():
         run_mastercard_simulator(
             listen,
             port,
             credentials,
-            tls=TlsPort(tls_port, tls_cert, tls_key) if tls_port is not None else None,
+            tls=_tls_port(tls_port, tls_cert, tls_key),
             index_lag_seconds=index_lag,
             seed=seed,
             hosts=host,
             journal=journal,
             control_token=control_token,
         )
-    except (OSError, ValueError) as error:
-        console.print(f"[bold red]error[/] {escape(str(error))}")
-        sys.exit(1)
 
 
 @simulate.command(name="iso20022")
@@ -369,7 +360,7 @@ def simulate_iso20022(
     from shanraq.simulators.iso20022 import run_clearing_simulator
 
     log.configure("info", json=False)
-    try:
+    with _plain_errors():
         run_clearing_simulator(
             host,
             port,
@@ -379,9 +370,6 @@ def simulate_iso20022(
             pending_seconds=pending_seconds,
             control_token=control_token,
         )
-    except (OSError, ValueError) as error:
-        console.print(f"[bold red]error[/] {escape(str(error))}")
-        sys.exit(1)
 
 
 @simulate.command(name="iso8583")
@@ -439,7 +427,7 @@ def simulate_iso8583(
     from shanraq.simulators.iso8583 import HostConfiguration, load_rules, run_iso8583_host, server_tls
 
     log.configure("warning", json=False)
-    try:
+    with _plain_errors():
         if tls_cert is None and (tls_key is not None or tls_ca is not None):
             raise ValueError("--tls-key and --tls-ca need --tls-cert")
         configuration = HostConfiguration(
@@ -457,9 +445,6 @@ def simulate_iso8583(
             ssl=server_tls(tls_cert, tls_key, tls_ca) if tls_cert is not None else None,
         )
         run_iso8583_host(configuration, verbose=verbose)
-    except (OSError, ValueError) as error:
-        console.print(f"[bold red]error[/] {escape(str(error))}")
-        sys.exit(1)
 
 
 @routing.command
@@ -1174,6 +1159,26 @@ def main() -> None:
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def _tls_port(port: int | None, certificate: Path | None, key: Path | None) -> TlsPort | None:
+    from shanraq.simulators.visa import TlsPort
+
+    if port is None:
+        if certificate or key:
+            raise ValueError("--tls-cert and --tls-key need --tls-port")
+        return None
+    return TlsPort(port, certificate, key)
+
+
+@contextmanager
+def _plain_errors() -> Iterator[None]:
+    """End with one sentence and 1 when an address, a file or an option cannot be used."""
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        console.print(f"[bold red]error[/] {escape(str(error))}")
+        sys.exit(1)
 
 
 def _settings(**given: Any) -> Settings:

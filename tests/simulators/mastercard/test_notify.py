@@ -12,11 +12,10 @@ from decimal import Decimal
 import pytest
 
 from shanraq.simulators.mastercard.notify import (
-    NotificationFault,
-    NotificationFaultKind,
     Notifier,
     is_notification_url,
 )
+from shanraq.simulators.outbox import NotificationFault, NotificationFaultKind
 from tests.simulators.visa.receiver import receiving
 
 REPLY = {"merchant": "TESTM", "order": {"id": "o1", "amount": Decimal("10.01")}, "transaction": {"id": "t1"}}

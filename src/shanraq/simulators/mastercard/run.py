@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import secrets
-import signal
-import ssl
-import sys
 from collections.abc import Iterable
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import uvloop
 
 from shanraq.simulators.mastercard.credentials import obtain
 from shanraq.simulators.mastercard.simulator import MastercardSimulator
-from shanraq.simulators.visa.credentials_make import keys_folder
-from shanraq.simulators.visa.run import TlsPort, certificate_of
-from shanraq.simulators.visa.simulator import LOOPBACK_NAMES
-from shanraq.simulators.visa.tls import server_context
+from shanraq.simulators.visa.run import TlsPort, serve_until_stopped, tls_context
 
 
 def run_mastercard_simulator(
@@ -49,29 +41,7 @@ def run_mastercard_simulator(
         journal=journal,
         control_token=control_token,
     )
-    context = None
-    if tls is not None:
-        names = {listen, *LOOPBACK_NAMES, *(urlsplit(f"//{host}").hostname or host for host in hosts)}
-        certificate, key = certificate_of(tls, keys_folder(credentials_path), sorted(names))
-        context = server_context(certificate, key, credentials.client_ca)
-    uvloop.run(_serve(simulator, listen, port, tls.port if tls is not None else 0, context))
-
-
-async def _serve(
-    simulator: MastercardSimulator, listen: str, port: int, tls_port: int, context: ssl.SSLContext | None
-) -> None:
-    stopping = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stopping.set)
-    try:
-        urls = [await simulator.start(listen, port)]
-        if context is not None:
-            urls.append(await simulator.listen_tls(listen, tls_port, context))
-        sys.stdout.write(
-            f"Mastercard simulator listens on {' and '.join(urls)} as {simulator.credentials.merchant_id}\n"
-        )
-        sys.stdout.flush()
-        await stopping.wait()
-    finally:
-        await simulator.stop()
+    context = tls_context(tls, credentials_path, listen, hosts, credentials.client_ca) if tls is not None else None
+    tls_port = tls.port if tls is not None else 0
+    name = "Mastercard simulator"
+    uvloop.run(serve_until_stopped(simulator, listen, port, tls_port, context, name, credentials.merchant_id))

@@ -41,7 +41,7 @@ from shanraq.simulators.mastercard.fields import (
 from shanraq.simulators.mastercard.gateway import Asked, Gateway, Judged
 from shanraq.simulators.mastercard.history import history_csv, read_query
 from shanraq.simulators.mastercard.model import ClockAdvance, Cutoff, Entry, Part, Reset, Transaction
-from shanraq.simulators.mastercard.notify import NotificationFault, Notifier, is_notification_url
+from shanraq.simulators.mastercard.notify import Notifier, is_notification_url
 from shanraq.simulators.mastercard.refusal import Refusal
 from shanraq.simulators.mastercard.render import JSON, in_version, kept, refusal_reply, reply_of, told
 from shanraq.simulators.mastercard.render import moment as render_moment
@@ -74,6 +74,7 @@ from shanraq.simulators.mastercard.validate import (
     parse,
 )
 from shanraq.simulators.mastercard.verify import Verifier, password_of
+from shanraq.simulators.outbox import NotificationFault
 from shanraq.simulators.serve import Answer, HttpServer, Reply, Request
 
 log = structlog.get_logger(__name__)

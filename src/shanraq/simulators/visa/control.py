@@ -33,8 +33,8 @@ from typing import Annotated, Any, Final, Literal, Protocol
 
 import msgspec
 
+from shanraq.simulators.outbox import NotificationFault, NotificationFaultKind
 from shanraq.simulators.serve import Reply, Request
-from shanraq.simulators.visa.deliver import WebhookFault, WebhookFaultKind
 from shanraq.simulators.visa.faults import Fault, FaultKind
 from shanraq.simulators.visa.model import Batch, Kind
 from shanraq.simulators.visa.render import json_reply
@@ -98,7 +98,7 @@ class _Fault(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class _WebhookFault(msgspec.Struct, forbid_unknown_fields=True):
-    kind: WebhookFaultKind
+    kind: NotificationFaultKind
     count: _Count = 1
     seconds: _Seconds = 0.0
 
@@ -409,7 +409,7 @@ def _send_notification(simulator: Controlled, body: bytes, argument: str) -> dic
 
 def _add_webhook_fault(simulator: Controlled, body: bytes, argument: str) -> dict[str, Any]:
     asked = msgspec.json.decode(body, type=_WebhookFault)
-    simulator.services.deliveries.faults.append(WebhookFault(asked.kind, asked.count, asked.seconds))
+    simulator.services.deliveries.faults.append(NotificationFault(asked.kind, asked.count, asked.seconds))
     return _OK
 
 

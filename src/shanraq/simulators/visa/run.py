@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 from urllib.parse import urlsplit
 
 import uvloop
@@ -48,12 +49,22 @@ def run_visa_simulator(
     simulator = VisaSimulator(
         credentials, hosts=hosts, index_lag_seconds=index_lag_seconds, journal=journal, control_token=control_token
     )
-    context = None
-    if tls is not None:
-        names = {listen, *LOOPBACK_NAMES, *(urlsplit(f"//{host}").hostname or host for host in hosts)}
-        certificate, key = certificate_of(tls, keys_folder(credentials_path), sorted(names))
-        context = server_context(certificate, key, credentials.client_ca)
-    uvloop.run(_serve(simulator, listen, port, tls.port if tls is not None else 0, context))
+    context = tls_context(tls, credentials_path, listen, hosts, credentials.client_ca) if tls is not None else None
+    tls_port = tls.port if tls is not None else 0
+    name = "Visa simulator"
+    uvloop.run(serve_until_stopped(simulator, listen, port, tls_port, context, name, credentials.merchant_id))
+
+
+def tls_context(
+    tls: TlsPort, credentials_path: Path, listen: str, hosts: Iterable[str], client_ca: str
+) -> ssl.SSLContext:
+    """Return the context of a TLS port for the loopback names, the address and further hosts (host, or host:port).
+
+    Certificates are issued beside the file of credentials. Raises OSError, or ValueError for a certificate without its key.
+    """
+    names = {listen, *LOOPBACK_NAMES, *(urlsplit(f"//{host}").hostname or host for host in hosts)}
+    certificate, key = certificate_of(tls, keys_folder(credentials_path), sorted(names))
+    return server_context(certificate, key, client_ca)
 
 
 def certificate_of(tls: TlsPort, folder: Path, names: Iterable[str]) -> tuple[Path, Path]:
@@ -72,9 +83,24 @@ def certificate_of(tls: TlsPort, folder: Path, names: Iterable[str]) -> tuple[Pa
     return certificate, key
 
 
-async def _serve(
-    simulator: VisaSimulator, listen: str, port: int, tls_port: int, context: ssl.SSLContext | None
-) -> None:
+class Simulator(Protocol):
+    """What is run: a plain port, and beside it one for TLS."""
+
+    async def start(self, listen: str, port: int) -> str:
+        """Listen, and return the URL."""
+
+    async def listen_tls(self, listen: str, port: int, context: ssl.SSLContext) -> str:
+        """Listen over TLS too, and return the URL."""
+
+    async def stop(self) -> None:
+        """Stop listening."""
+
+
+async def serve_until_stopped(
+    simulator: Simulator, listen: str, port: int, tls_port: int, context: ssl.SSLContext | None, name: str,
+    merchant_id: str,
+) -> None:  # fmt: skip
+    """Serve until SIGINT or SIGTERM; a line on standard output tells the URLs when it began."""
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -83,7 +109,7 @@ async def _serve(
         urls = [await simulator.start(listen, port)]
         if context is not None:
             urls.append(await simulator.listen_tls(listen, tls_port, context))
-        sys.stdout.write(f"Visa simulator listens on {' and '.join(urls)} as {simulator.credentials.merchant_id}\n")
+        sys.stdout.write(f"{name} listens on {' and '.join(urls)} as {merchant_id}\n")
         sys.stdout.flush()
         await stopping.wait()
     finally:
