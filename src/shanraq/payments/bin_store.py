@@ -49,7 +49,7 @@ async def listed(tx: Tx, version: int, after: tuple[int, int], limit: int) -> li
     rows = await tx.rows(
         """SELECT * FROM bin_range
             WHERE since_version <= $1 AND (until_version IS NULL OR until_version > $1)
-              AND (first_bin, -last_bin) > ($2, $3)
+              AND first_bin >= $2 AND (first_bin, -last_bin) > ($2, $3)
             ORDER BY first_bin, -last_bin LIMIT $4""",
         version, *after, limit,
     )  # fmt: skip
@@ -83,9 +83,8 @@ async def end(tx: Tx, gone: Sequence[BinRange], version: int) -> None:
     """Let ranges of the newest version end before `version`."""
     for some in chunks(gone, _AT_ONCE):
         await tx.execute(
-            """UPDATE bin_range SET until_version = $3
-                WHERE until_version IS NULL
-                  AND (first_bin, last_bin) IN (SELECT * FROM unnest($1::int[], $2::int[]))""",
+            """UPDATE bin_range SET until_version = $3 FROM unnest($1::int[], $2::int[]) AS gone (first, last)
+                WHERE until_version IS NULL AND first_bin = gone.first AND last_bin = gone.last""",
             [one.bounds[0] for one in some], [one.bounds[1] for one in some], version,
         )  # fmt: skip
 
