@@ -265,12 +265,16 @@ class TestCompany:
         assert len(set(numbers)) == 3
         assert await streams(database) == {"a": 3}
 
+    @pytest.mark.parametrize("company", [True, False])
     async def test_one_that_waits_for_a_lock_does_not_hold_up_the_others_for_long(
-        self, database: Database, together: Together
+        self, database: Database, together: Together, company: bool
     ) -> None:
         await all_of(together, [making("a", 0)])
 
+        begun = asyncio.Event()
+
         async def change(tx: Tx) -> int:
+            begun.set()
             await tx.execute(CHANGE, "a", 1)
             return await here(tx)
 
@@ -285,6 +289,8 @@ class TestCompany:
         holding = asyncio.create_task(hold())
         await held.wait()
         waiting = asyncio.create_task(together.run(OWNER, (), change))
+        if not company:
+            await begun.wait()
         others = [asyncio.create_task(together.run(OWNER, (), making(f"p{n}", n))) for n in range(2)]
         await asyncio.gather(*others)
         assert not waiting.done()

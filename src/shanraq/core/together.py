@@ -38,6 +38,7 @@ Work = Callable[[Tx], Awaitable[T]]
 _MOST: Final = 64
 _BEGINNINGS: Final = 4
 _QUEUE: Final = 10_000
+_PATIENCE_SECONDS: Final = 3.0
 # Whoever holds a lock for longer than this makes one caller wait, not all of them. And single rows are wanted, by their keys: a
 # plan made while a table was small must not read all of it later on.
 _SETTINGS: Final = (
@@ -74,6 +75,8 @@ class Together:
         self._queue: Final = queue_limit
         self._waiting: dict[Actor, deque[_Caller]] = {}
         self._running: dict[Actor, asyncio.Task[None]] = {}
+        # Somebody has to hold a task, also while it waits for its COMMIT and nobody else comes.
+        self._under_way: set[asyncio.Task[None]] = set()
 
     async def run(self, actor: Actor, touches: Collection[str], work: Work[T]) -> T:
         """Run `work` as `Database.run` does, in a transaction that others may share who touch nothing of `touches`.
@@ -106,19 +109,24 @@ class Together:
                 callers = _compatible(waiting, touched)
                 if not callers:
                     if ending is not None:
-                        await asyncio.wait([ending])
+                        await asyncio.wait([ending], timeout=_PATIENCE_SECONDS)
                     ending, touched = None, frozenset()
                     continue
                 at_commit = asyncio.Event()
                 task = asyncio.get_running_loop().create_task(
                     self._alone(callers[0], at_commit) if len(callers) == 1 else self._share(group, callers, at_commit)
                 )
+                self._under_way.add(task)
+                task.add_done_callback(self._under_way.discard)
                 try:
-                    await at_commit.wait()
-                    if ending is not None:
-                        await asyncio.wait([ending])
-                finally:
-                    ending, touched = task, frozenset().union(*(caller.touches for caller in callers))
+                    async with asyncio.timeout(_PATIENCE_SECONDS):
+                        await at_commit.wait()
+                        if ending is not None:
+                            await asyncio.wait([ending])
+                except TimeoutError:
+                    # It waits for somebody's lock, or the database is slow: the next ones do not wait for it.
+                    log.warning("together.slow", callers=len(callers))
+                ending, touched = task, frozenset().union(*(caller.touches for caller in callers))
         finally:
             del self._running[group]
             # Nobody is left here, unless this task was cancelled.
