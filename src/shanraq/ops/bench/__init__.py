@@ -73,7 +73,7 @@ async def _cards(seconds: float, rounds: int | None, console: Console) -> dict[s
         figures = await bench_cards(
             place, seconds=seconds, rounds=rounds or 3, report=lambda step: console.print(f"[dim]{step}[/]")
         )
-    adapter, simulator = figures["adapter"], figures["simulator"]
+    adapter = figures["adapter"]
     console.print(f"adapter: {adapter['cpu_milliseconds_a_call']} ms CPU an authorisation (JWT HS256)")
     if sdk := figures.get("sdk"):
         console.print(
@@ -82,10 +82,11 @@ async def _cards(seconds: float, rounds: int | None, console: Console) -> dict[s
         )
     else:
         console.print(f"[dim]{SDK_PYTHON} names no interpreter with the official SDK: not compared[/]")
-    console.print(
-        f"simulator: {simulator['verified_requests_a_cpu_second']} verified requests a CPU second"
-        f" ({simulator['verified_requests_a_second']} a second beside the load)"
-    )
+    for name, simulator in (("Visa", figures["simulator"]), ("Mastercard", figures["mastercard_simulator"])):
+        console.print(
+            f"{name} simulator: {simulator['verified_requests_a_cpu_second']} verified requests a CPU second"
+            f" ({simulator['verified_requests_a_second']} a second beside the load)"
+        )
     for name, case in figures["platform"].items():
         console.print(
             f"authorise + capture, {name}: {case['authorised_and_captured_a_second']} a second,"

@@ -12,7 +12,7 @@ import os
 import secrets
 import socket
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from statistics import median
@@ -30,6 +30,7 @@ from shanraq.ops.bench.api import WorkMissingError, onboard, server
 from shanraq.ops.bench.cards_load import Calls, Gateway, Hammer, Pairs, Spent, Throughput
 from shanraq.ops.bench.load import Seen
 from shanraq.ops.bench.scratch import Scratch
+from shanraq.simulators.mastercard import obtain
 from shanraq.simulators.visa import VisaCredentials
 
 SDK_PYTHON: Final = "SHANRAQ_BENCH_SDK_PYTHON"
@@ -59,7 +60,11 @@ async def bench_cards(
                 report("the same through the official SDK")
                 theirs.append(await _sdk(gateway))
         report("authorisations at the simulator, signed beforehand")
-        hammered = [await _hammer(gateway, process_id, seconds) for _ in range(rounds)]
+        hammered = [await _hammer(Hammer(gateway, _HAMMER_CONNECTIONS, seconds), process_id) for _ in range(rounds)]
+        report("the same at the Mastercard simulator, with password")
+        async with _mastercard(place) as (other, other_id):
+            plan = Hammer(other, _HAMMER_CONNECTIONS, seconds, "mastercard")
+            others = [await _hammer(plan, other_id) for _ in range(rounds)]
         platform = await _platform(place, gateway, seconds, rounds, report)
     adapter = median(one.cpu_milliseconds for one in ours)
     figures: dict[str, Any] = {
@@ -67,6 +72,10 @@ async def bench_cards(
         "simulator": {
             "verified_requests_a_cpu_second": round(median(rate for rate, _ in hammered)),
             "verified_requests_a_second": round(median(rate for _, rate in hammered)),
+        },
+        "mastercard_simulator": {
+            "verified_requests_a_cpu_second": round(median(rate for rate, _ in others)),
+            "verified_requests_a_second": round(median(rate for _, rate in others)),
         },
         "platform": platform,
     }
@@ -88,24 +97,42 @@ async def _simulator(place: Scratch) -> AsyncIterator[tuple[Gateway, int]]:
     file = place.folder / "visa.json"
     credentials.save(file)
     port = _free_port()
+    options = (
+        "--port", str(port), "--credentials", str(file), "--index-lag", "0.2", "--control-token", _CONTROL_TOKEN,
+        "--host", "apitest.cybersource.com",
+    )  # fmt: skip
+    async with _started("visa", options) as process_id:
+        url = f"http://127.0.0.1:{port}"
+        yield Gateway(url, credentials.merchant_id, credentials.key_id, credentials.secret), process_id
+
+
+@asynccontextmanager
+async def _mastercard(place: Scratch) -> AsyncIterator[tuple[Gateway, int]]:
+    file, port = place.folder / "mastercard.json", _free_port()
+    credentials = obtain(file)
+    options = ("--port", str(port), "--credentials", str(file))
+    async with _started("mastercard", options) as process_id:
+        yield Gateway(f"http://127.0.0.1:{port}", credentials.merchant_id, "", credentials.password), process_id
+
+
+@asynccontextmanager
+async def _started(simulator: str, options: Sequence[str]) -> AsyncIterator[int]:
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "shanraq", "simulate", "visa", "--port", str(port), "--credentials", str(file),
-        "--index-lag", "0.2", "--control-token", _CONTROL_TOKEN, "--host", "apitest.cybersource.com",
+        sys.executable, "-m", "shanraq", "simulate", simulator, *options,
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
     )  # fmt: skip
     assert process.stdout is not None
     try:
         await asyncio.wait_for(process.stdout.readline(), 60)
-        url = f"http://127.0.0.1:{port}"
-        yield Gateway(url, credentials.merchant_id, credentials.key_id, credentials.secret), process.pid
+        yield process.pid
     finally:
         process.terminate()
         await asyncio.wait_for(process.wait(), 60)
 
 
-async def _hammer(gateway: Gateway, process_id: int, seconds: float) -> tuple[float, float]:
+async def _hammer(plan: Hammer, process_id: int) -> tuple[float, float]:
     before = _cpu_seconds(process_id)
-    seen = await _run(Hammer(gateway, _HAMMER_CONNECTIONS, seconds), Throughput)
+    seen = await _run(plan, Throughput)
     spent = _cpu_seconds(process_id) - before
     if set(seen.statuses) != {"201"}:
         raise WorkMissingError(f"the simulator answered {seen.statuses}")

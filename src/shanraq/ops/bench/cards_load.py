@@ -14,7 +14,7 @@ import time
 from collections import Counter
 from itertools import count
 from random import Random
-from typing import Final
+from typing import Final, Literal
 from urllib.parse import urlsplit
 
 import msgspec
@@ -52,11 +52,12 @@ class Calls(msgspec.Struct, frozen=True, tag=True):
 
 
 class Hammer(msgspec.Struct, frozen=True, tag=True):
-    """Send signed authorisations for `seconds`."""
+    """Send authorisations, made beforehand, for `seconds`; those for Visa are signed (JWT with HS256)."""
 
     gateway: Gateway
     connections: int
     seconds: float
+    simulator: Literal["visa", "mastercard"] = "visa"
 
 
 class Pairs(msgspec.Struct, frozen=True, tag=True):
@@ -122,9 +123,13 @@ async def hammer(plan: Hammer) -> Throughput:
     """Sign beforehand, then send over some connections as fast as answers come."""
     gateway = plan.gateway
     parts = urlsplit(gateway.url)
-    signer = Signer(gateway.merchant_id, gateway.key_id, Secret(gateway.secret))
     number = min(_MOST_SIGNED, int(_SIGNED_A_SECOND * plan.seconds))
-    waiting = [_signed(signer, parts.netloc, one) for one in range(number)]
+    if plan.simulator == "visa":
+        signer = Signer(gateway.merchant_id, gateway.key_id, Secret(gateway.secret))
+        waiting = [_signed(signer, parts.netloc, one) for one in range(number)]
+    else:
+        run = secrets.token_hex(8)
+        waiting = [_with_password(gateway, parts.netloc, f"{run}-{one}") for one in range(number)]
     statuses: Counter[str] = Counter()
     deadline = time.perf_counter() + plan.seconds
 
@@ -208,6 +213,26 @@ def _signed(signer: Signer, host: str, number: int) -> bytes:
     token = signer.token("POST", host, path, body, issued_at=int(time.time()))
     head = (
         f"POST {path} HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {token}\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    return head.encode() + body
+
+
+def _with_password(gateway: Gateway, host: str, order: str) -> bytes:
+    """Return AUTHORIZE of the Mastercard Gateway (MPGS, version 100)."""
+    card = {"number": "5123450000000008", "expiry": {"month": "1", "year": "39"}, "securityCode": "100"}
+    body = msgspec.json.encode(
+        {
+            "apiOperation": "AUTHORIZE",
+            "billing": {"address": {"street": "Abay 1", "city": "Almaty", "country": "KAZ"}},
+            "order": {"amount": "102.21", "currency": "KZT", "reference": order},
+            "sourceOfFunds": {"type": "CARD", "provided": {"card": card}},
+        }
+    )
+    basic = base64.b64encode(f"merchant.{gateway.merchant_id}:{gateway.secret}".encode()).decode()
+    path = f"/api/rest/version/100/merchant/{gateway.merchant_id}/order/{order}/transaction/1"
+    head = (
+        f"PUT {path} HTTP/1.1\r\nHost: {host}\r\nAuthorization: Basic {basic}\r\n"
         f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
     )
     return head.encode() + body

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hmac
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from copy import deepcopy
 from datetime import datetime
 from typing import Any, Final
@@ -23,6 +23,7 @@ SECURITY_CODE: Final = f"{CARD}.securityCode"
 _CARD_NUMBER: Final = re.compile(r"[0-9]{9,19}", re.ASCII)
 _MASKED_NUMBER: Final = re.compile(r"[0-9]{0,6}x+[0-9]{0,4}", re.ASCII)
 _CARD_LIKE: Final = re.compile(r"(?<![0-9A-Za-z])[0-9](?:[ -]?[0-9]){12,18}(?![0-9A-Za-z])", re.ASCII)
+_SHORTEST: Final = 13
 # What the schemes issue: first digits and lengths. Other digits are references, times, telephone numbers.
 _ISSUED: Final = re.compile(
     r"4(?:[0-9]{12}|[0-9]{15}|[0-9]{18})|(?:5[1-5][0-9]{2}|222[1-9]|22[3-9][0-9]|2[3-6][0-9]{2}|27[01][0-9]|2720)[0-9]{12}"
@@ -182,13 +183,13 @@ def masked_body(body: Body) -> Body:
 
 def holds_card_number(value: Any) -> bool:
     """Tell whether a text, or any text within a value, holds a number as the schemes issue them, with its check digit."""
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         return any(holds_card_number(name) or holds_card_number(part) for name, part in value.items())
     if isinstance(value, list):
         return any(map(holds_card_number, value))
     if isinstance(value, int) and not isinstance(value, bool):
         value = str(value)
-    if not isinstance(value, str):
+    if not isinstance(value, str) or len(value) < _SHORTEST:
         return False
     found = (re.sub(r"[ -]", "", match[0]) for match in _CARD_LIKE.finditer(value))
     return any(_ISSUED.fullmatch(digits) and luhn_valid(digits) for digits in found)

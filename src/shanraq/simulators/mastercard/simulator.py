@@ -525,6 +525,8 @@ class MastercardSimulator:
 
     def _tell(self, done: Transaction) -> None:
         url = self.store.orders[done.merchant_id, done.order_id].notification_url
+        if not url and not self.notifier.urls.get(done.merchant_id):
+            return
         self.notifier.notify(done.merchant_id, in_version(told(done.reply), done.version), url=url)
 
     def _session(self, request: Request, route: Route) -> Reply:
