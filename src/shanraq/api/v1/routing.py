@@ -157,7 +157,7 @@ async def replace_routing_costs(data: JSONBody[RoutingCosts], actor: CurrentActo
     return RoutingCosts(await payments.replace_routing_costs(services.db, actor, data.items))
 
 
-@get("/v1/routing/bins", operation_id="list_bins", tags=_TAGS, opt=_READ)
+@get("/v1/routing/bins", operation_id="list_bins", tags=_TAGS, opt=_READ, responses=problems(404))
 async def list_bins(
     actor: CurrentActor,
     services: Services,
