@@ -8,7 +8,7 @@ from typing import Annotated, Final
 
 import msgspec
 
-from shanraq.accounts.errors import AccountNotActiveError, InvalidIbanError
+from shanraq.accounts.errors import AccountNotActiveError, AccountNotFoundError, InvalidIbanError
 from shanraq.core.fields import CurrencyCode, CustomerId, Iban, Metadata, Reference, ShortText
 from shanraq.core.ids import derived_number, number_of, text_of
 from shanraq.core.lifecycle import Lifecycle
@@ -173,9 +173,15 @@ def check_iban(iban: str | None) -> None:
         raise InvalidIbanError(fault.value.replace("_", " "), field="iban")
 
 
-def check_account(account: Account, amount: Money, *, field: str) -> None:
-    """Raise unless money of this currency may move through the account now."""
+def check_account(account: Account | None, amount: Money, *, field: str) -> Account:
+    """Return an account that was looked for, unless money of this currency may not move through it now.
+
+    Raises AccountNotFoundError (also for the platform's own accounts), AccountNotActiveError, CurrencyMismatchError.
+    """
+    if account is None or account.kind is AccountKind.SYSTEM:
+        raise AccountNotFoundError(field=field)
     if account.status is not AccountStatus.ACTIVE:
         raise AccountNotActiveError(f"the account is {account.status}", field=field)
     if account.currency != amount.currency.code:
         raise CurrencyMismatchError(f"the account is in {account.currency}", field=field)
+    return account

@@ -55,10 +55,7 @@ async def authorize(
         stored_credential = await stored_of(tx, use, method) if use is not None else None
         usable = await use_authentication(tx, acquiring.keyring, new.authentication_id, method, amount)
         found = await accounts.load_accounts(tx, [new.account_id])
-        account = found.get(new.account_id)
-        if account is None or account.kind is accounts.AccountKind.SYSTEM:
-            raise accounts.AccountNotFoundError(field="account_id")
-        accounts.check_account(account, amount, field="account_id")
+        account = accounts.check_account(found.get(new.account_id), amount, field="account_id")
         clearing = await accounts.system_account(tx, accounts.SystemAccount.CARD_CLEARING, amount.currency)
         # Gateways that tie an authentication to the order know the payment by the id it was given then.
         payment_id = usable.payment_id if usable is not None else new_id(PREFIX)

@@ -39,10 +39,8 @@ async def credit(acquiring: Acquiring, actor: Actor, key: str | None, new: NewCr
     async def prepare(tx: Tx) -> Prepared | Payment:
         partner_id, environment = actor.scope
         method, card = await vault.open_card(tx, acquiring.keyring, new.payment_method_id, None)
-        account = (await accounts.load_accounts(tx, [new.account_id])).get(new.account_id)
-        if account is None or account.kind is accounts.AccountKind.SYSTEM:
-            raise accounts.AccountNotFoundError(field="account_id")
-        accounts.check_account(account, amount, field="account_id")
+        found = await accounts.load_accounts(tx, [new.account_id])
+        account = accounts.check_account(found.get(new.account_id), amount, field="account_id")
         clearing = await accounts.system_account(tx, accounts.SystemAccount.CARD_CLEARING, amount.currency)
         payment_id = new_id(PREFIX)
         routing = await route(

@@ -133,10 +133,7 @@ def _movement(actor: Actor, asked: Asked, found: dict[str, accounts.Account]) ->
     if new.hold and not 1 <= new.hold_seconds <= HOLD_LIMIT_SECONDS:
         raise InvalidInputError(f"must be 1 to {HOLD_LIMIT_SECONDS} seconds", field="hold_seconds")
     for field, account_id in (("debit_account", new.debit_account), ("credit_account", new.credit_account)):
-        account = found.get(account_id)
-        if account is None or account.kind is accounts.AccountKind.SYSTEM:
-            raise accounts.AccountNotFoundError(field=field)
-        accounts.check_account(account, amount, field=field)
+        accounts.check_account(found.get(account_id), amount, field=field)
     return Movement(
         kind=TransactionKind.TRANSFER,
         debit_account=new.debit_account,
