@@ -288,7 +288,8 @@ class Database:
     async def close(self, timeout_seconds: float = 10.0) -> None:
         """Close the pool; connections still in use after the timeout are cut."""
         try:
-            await asyncio.wait_for(self._pool.close(), timeout_seconds)
+            async with asyncio.timeout(timeout_seconds):
+                await self._pool.close()
         except TimeoutError:
             self._pool.terminate()
 

@@ -152,7 +152,8 @@ class Acceptor:
         # The last answers are given a moment to leave; what a peer does not read by then is dropped.
         if self._connections:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._emptied.wait(), _LAST_WORDS_SECONDS)
+                async with asyncio.timeout(_LAST_WORDS_SECONDS):
+                    await self._emptied.wait()
         for connection in list(self._connections):
             connection.abort()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import random
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from typing import Any
@@ -187,6 +188,18 @@ async def test_nothing_leaves_when_nobody_listens() -> None:
 
     assert not await link.test()
     await link.close()
+
+
+async def test_closes_at_whatever_moment_a_connection_is_refused() -> None:
+    # A hanging close would hang its canceller too: what is asked is whether it ended, not waited for.
+    moments = random.Random(4)
+    for _ in range(300):
+        link = Link(configuration(9, reconnect_seconds=(0.0001, 0.0002)), CODEC)
+        await link.open()
+        await asyncio.sleep(moments.uniform(0, 0.003))
+        closing = asyncio.create_task(link.close())
+        done, _ = await asyncio.wait({closing}, timeout=20)
+        assert done
 
 
 async def test_what_cannot_be_written_is_not_sent(link: Link, peer: Peer) -> None:

@@ -209,7 +209,8 @@ class Link:
 
     async def _wait_for_connection(self) -> _Connection:
         try:
-            await asyncio.wait_for(self._up.wait(), self.configuration.wait_seconds)
+            async with asyncio.timeout(self.configuration.wait_seconds):
+                await self._up.wait()
         except TimeoutError:
             raise NotSentError("no connection to the host") from None
         connection = self._choose()
@@ -271,12 +272,12 @@ class Link:
         loop = asyncio.get_running_loop()
         host, port = address
         server_name = (configuration.server_name or host) if configuration.tls is not None else None
-        _, connection = await asyncio.wait_for(
-            loop.create_connection(
+        # Not wait_for: before Python 3.12 it loses a cancellation that comes as the connection is refused, and `close`
+        # would wait for a keeper that goes on for ever.
+        async with asyncio.timeout(configuration.connect_timeout_seconds):
+            _, connection = await loop.create_connection(
                 lambda: _Connection(self), host, port, ssl=configuration.tls, server_hostname=server_name
-            ),
-            configuration.connect_timeout_seconds,
-        )
+            )
         if configuration.session.sign_on is not None:
             try:
                 await self._manage(connection, configuration.session.sign_on)
@@ -455,7 +456,8 @@ class _Connection(asyncio.Protocol):
         """Wait until the host takes bytes again. Raises NotSentError."""
         if self._drained is not None:
             try:
-                await asyncio.wait_for(asyncio.shield(self._drained), seconds)
+                async with asyncio.timeout(seconds):
+                    await asyncio.shield(self._drained)
             except TimeoutError:
                 raise NotSentError("the host does not take what is sent") from None
 
@@ -479,8 +481,10 @@ class _Connection(asyncio.Protocol):
             return
         transport.close()
         try:
-            await asyncio.wait_for(self.ended.wait(), _CLOSE_SECONDS)
+            async with asyncio.timeout(_CLOSE_SECONDS):
+                await self.ended.wait()
         except TimeoutError:
             transport.abort()
             with suppress(TimeoutError):
-                await asyncio.wait_for(self.ended.wait(), _CLOSE_SECONDS)
+                async with asyncio.timeout(_CLOSE_SECONDS):
+                    await self.ended.wait()

@@ -208,7 +208,8 @@ class ClearingSimulator:
             if letters or left <= 0:
                 break
             try:
-                await asyncio.wait_for(posted.wait(), left)
+                async with asyncio.timeout(left):
+                    await posted.wait()
             except TimeoutError:
                 continue
         messages = [
