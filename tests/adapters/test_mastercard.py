@@ -282,7 +282,7 @@ async def test_what_was_too_busy_is_sent_again_unchanged(busy: Answered) -> None
 
 
 async def test_what_stays_too_busy_is_not_processed_and_may_be_tried_again() -> None:
-    async with adapter_before(always(BUSY), timeout_seconds=0.4) as (adapter, server):
+    async with adapter_before(always(BUSY), timeout_seconds=1.5) as (adapter, server):
         outcome = await adapter.authorize(AUTHORIZE)
 
     assert isinstance(outcome, NotProcessed)

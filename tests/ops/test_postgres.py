@@ -92,7 +92,7 @@ async def query(dsn: str, sql: str) -> Any:
 
 async def eventually(question: Callable[[], Awaitable[Any]]) -> Any:
     """Ask until the answer is true; errors of a connection count as no."""
-    for _ in range(1000):
+    for _ in range(3000):
         try:
             answer = await question()
         except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
