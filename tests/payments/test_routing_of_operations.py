@@ -10,11 +10,20 @@ from shanraq import payments
 from shanraq.core.actor import SYSTEM
 from shanraq.core.errors import ShanraqError
 from shanraq.core.money import Money
-from shanraq.payments.adapter import Authorize, Credit, Verify
+from shanraq.payments.adapter import (
+    Advice,
+    Authorize,
+    Credit,
+    DeclineClass,
+    NotProcessed,
+    Outcome,
+    Reason,
+    Verify,
+)
 from shanraq.payments.route import route
 from shanraq.payments.routing import Conditions, RoutedOperation, fitting, holds
 from tests.payments.conftest import Shop
-from tests.payments.gateway import DOWN, AbleGateway, Gateway
+from tests.payments.gateway import DOWN, INSUFFICIENT, LOST_AFTER, LOST_BEFORE, AbleGateway, Gateway
 from tests.payments.test_authentications import ask, authenticated, start
 from tests.payments.test_credits import credit
 from tests.payments.test_routing import FACTS, OPERATOR, new
@@ -128,12 +137,101 @@ async def test_a_credit_tells_how_it_was_routed(shop: Shop) -> None:
     assert paid.operation is not None and paid.operation.adapter == "able"
 
 
-async def test_a_failed_credit_is_not_tried_elsewhere(shop: Shop) -> None:
+async def test_a_credit_that_was_not_processed_is_paid_by_the_next_with_an_id_of_its_own(shop: Shop) -> None:
+    a, plain, b = AbleGateway("a"), Gateway("plain"), AbleGateway("b")
+    a.script.append(DOWN)
+    shop = shop.at(a, plain, b, order=("a", "plain", "b"))
+    account = await shop.bank.account(1000)
+    paid = await credit(shop, account.id)
+    again = await credit(shop, account.id)
+    operations = await payments.list_operations(shop.bank.db, shop.bank.actor, paid.id)
+
+    assert (paid.status, paid.failure, again) == ("paid", None, paid)
+    assert [(one.adapter, one.status) for one in operations] == [("a", "failed"), ("b", "succeeded")]
+    assert asked(a, plain, b) == ["a", "b"]
+    assert a.commands(Credit)[0].operation_id != b.commands(Credit)[0].operation_id
+    assert await shop.bank.balance(account.id) == (600, 0, 0)
+    assert (await shop.bank.events()).count("payment.paid") == 1
+    assert await shop.bank.verified()
+
+
+async def test_a_credit_that_nobody_processed_frees_the_money_once(shop: Shop) -> None:
+    gateways = [AbleGateway(name) for name in "abcd"]
+    for gateway in gateways:
+        gateway.script.append(DOWN)
+    shop = shop.at(*gateways, order=tuple("abcd"))
+    account = await shop.bank.account(1000)
+    failed = await credit(shop, account.id)
+
+    assert failed.status == "failed"
+    assert asked(*gateways) == ["a", "b", "c"]
+    assert await shop.bank.balance(account.id) == (1000, 0, 0)
+    assert (await shop.bank.events()).count("payment.failed") == 1
+    assert await shop.bank.verified()
+
+
+@pytest.mark.parametrize(("told", "left"), [(LOST_AFTER, 600), (LOST_BEFORE, 1000)])
+async def test_a_lost_second_credit_is_recovered_where_it_was_sent(shop: Shop, told: str, left: int) -> None:
     a, b = AbleGateway("a"), AbleGateway("b")
     a.script.append(DOWN)
-    failed = await credit(shop.at(a, b, order=("a", "b")), (await shop.bank.account(1000)).id)
+    b.script.append(told)
+    shop = shop.at(a, b, order=("a", "b"))
+    account = await shop.bank.account(1000)
+    lost = await credit(shop, account.id)
+    await shop.recover()
+    found = await shop.find(lost.id)
 
-    assert (failed.status, asked(a, b)) == ("failed", ["a"])
+    assert (lost.status, found.status) == ("paying", "paid" if left == 600 else "failed")
+    assert (len(a.seen), len(b.seen), a.done) == (1, 1, {})
+    assert await shop.bank.balance(account.id) == (left, 0, 0)
+    assert await shop.bank.verified()
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        LOST_AFTER,
+        LOST_BEFORE,
+        INSUFFICIENT,
+        NotProcessed(Reason("merchant_config", DeclineClass.CONFIGURATION, Advice.DO_NOT_RETRY)),
+    ],
+)
+@pytest.mark.parametrize("operation", [RoutedOperation.CREDIT, RoutedOperation.VERIFICATION])
+async def test_nobody_else_is_asked_after_anything_else(
+    shop: Shop, operation: RoutedOperation, told: Outcome | str
+) -> None:
+    a, b = AbleGateway("a"), AbleGateway("b")
+    a.script.append(told)
+    await carry_out(shop.at(a, b, order=("a", "b")), operation)
+
+    assert asked(a, b) == ["a"]
+
+
+async def test_a_card_that_one_could_not_verify_is_verified_by_the_next(shop: Shop) -> None:
+    a, b, closed = AbleGateway("a"), AbleGateway("b"), AbleGateway("closed", available=False)
+    a.script.append(DOWN)
+    shop = shop.at(closed, a, b, order=("closed", "a", "b"))
+    verified = await verify(shop)
+    again = await verify(shop)
+
+    ((first,), (second,)) = a.commands(Verify), b.commands(Verify)
+    assert (verified.status, verified.failure, again) == ("approved", None, verified)
+    assert (verified.id, second.reference) == (second.operation_id, first.reference)
+    assert first.operation_id != second.operation_id
+    assert asked(closed) == []
+    async with shop.bank.db.begin(SYSTEM) as tx:
+        assert [row["adapter"] for row in await tx.rows("SELECT adapter FROM payment_method_verification")] == ["b"]
+
+
+async def test_a_card_that_nobody_could_verify_is_said_to_have_failed(shop: Shop) -> None:
+    gateways = [AbleGateway(name) for name in "abcd"]
+    for gateway in gateways:
+        gateway.script.append(DOWN)
+    verified = await verify(shop.at(*gateways, order=tuple("abcd")))
+
+    assert verified.failure is not None
+    assert (verified.status, verified.failure.code) == ("failed", "processor_unavailable")
+    assert asked(*gateways) == ["a", "b", "c"]
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,8 @@
 
 The transaction that settles attempt n writes attempt n + 1 as `sending`: a crash leaves exactly one of them open, and recovery
 finds that it never arrived. Never after Unknown, for money may have moved; never after a refusal that is about the card. The
-hold in the ledger is the payment's and stays.
+hold in the ledger is the payment's and stays. Credits go on as authorisations do; a verification holds nothing that could be
+left behind, so its attempts need not be written down (`next_system`).
 """
 
 from __future__ import annotations
@@ -15,12 +16,14 @@ from typing import Final, assert_never
 import structlog
 
 from shanraq import audit
+from shanraq.core.actor import Environment
 from shanraq.core.db import Tx
 from shanraq.payments import limits, store
 from shanraq.payments.adapter import (
     Advice,
     Approved,
     Authorize,
+    Credit,
     DeclineClass,
     Declined,
     InReview,
@@ -33,6 +36,7 @@ from shanraq.payments.adapter import (
 from shanraq.payments.attempts import note_attempt
 from shanraq.payments.declines import is_final, wait_after
 from shanraq.payments.model import Gateways, OperationStatus, Payment
+from shanraq.payments.routing import Routing
 from shanraq.payments.settle import failure_of, new_operation, settle
 from shanraq.payments.store import StoredOperation, StoredPayment
 
@@ -55,13 +59,15 @@ class Attempt:
     """The next attempt, written down, and the command to send for it."""
 
     operation: StoredOperation
-    command: Authorize
+    command: Authorize | Credit
 
 
-async def settle_attempt(tx: Tx, failover: Failover, command: Authorize, outcome: Outcome) -> Payment | Attempt:
+async def settle_attempt(
+    tx: Tx, failover: Failover, command: Authorize | Credit, outcome: Outcome
+) -> Payment | Attempt:
     """Settle an attempt by its outcome: with the payment, or by going on with the next payment system."""
     reason = excused(outcome)
-    if reason is None or command.authentication is not None:
+    if reason is None or (isinstance(command, Authorize) and command.authentication is not None):
         # An authentication of the cardholder belongs to the gateway that made it.
         return await settle(tx, command.operation_id, outcome)
     operation = await store.load_operation(tx, command.operation_id)
@@ -69,7 +75,9 @@ async def settle_attempt(tx: Tx, failover: Failover, command: Authorize, outcome
     name = await _next(tx, failover, payment, operation, reason)
     if name is None:
         return await settle(tx, command.operation_id, outcome)
-    await note_attempt(tx, payment, operation, outcome)
+    kind = operation.operation.kind
+    if kind is OperationKind.AUTHORIZE:
+        await note_attempt(tx, payment, operation, outcome)
     status = OperationStatus.DECLINED if isinstance(outcome, Declined) else OperationStatus.FAILED
     gateway_id = outcome.gateway_id if isinstance(outcome, Declined) else ""
     await store.move_operation(tx, operation, status, failure=failure_of(reason), gateway_id=gateway_id)
@@ -78,7 +86,7 @@ async def settle_attempt(tx: Tx, failover: Failover, command: Authorize, outcome
         new_operation(
             tx,
             payment,
-            OperationKind.AUTHORIZE,
+            kind,
             operation.amount,
             due=tx.now + failover.recover_after,
             transaction_id=operation.operation.transaction_id,
@@ -123,19 +131,15 @@ async def _next(
         return None
     if payment.payment.routing is None or tx.now - payment.payment.created_at > failover.within:
         return None
+    kind = operation.operation.kind
     asked = {
-        stored.adapter
-        for stored in await store.operations(tx, payment.payment.id)
-        if stored.operation.kind is OperationKind.AUTHORIZE
+        stored.adapter for stored in await store.operations(tx, payment.payment.id) if stored.operation.kind is kind
     }
-    if len(asked) >= ATTEMPTS:
-        return None
-    name = _available(failover.gateways, payment, operation, asked)
-    if name is None:
-        return None
     method, _ = await store.load_method(tx, payment.payment.payment_method_id)
-    if is_final(reason, method.brand) or wait_after(reason, method.brand) is not None:
-        return None
+    name = next_system(failover.gateways, operation.environment, payment.payment.routing, asked, reason, method.brand)
+    if name is None or kind is not OperationKind.AUTHORIZE:
+        # The limits of the schemes are about authorisations.
+        return name
     try:
         # This attempt has no outcome in the database yet, so it is counted with those in flight.
         await limits.check(tx, method, operation.amount)
@@ -144,12 +148,17 @@ async def _next(
     return name
 
 
-def _available(
-    gateways: Gateways, payment: StoredPayment, operation: StoredOperation, asked: Collection[str]
+def next_system(
+    gateways: Gateways, environment: Environment, routing: Routing, asked: Collection[str], reason: Reason, scheme: str
 ) -> str | None:
-    assert payment.payment.routing is not None
-    there = gateways.there(operation.environment)
-    for candidate in payment.payment.routing.candidates:
+    """Return the payment system to ask after those that were asked, the last of which gave a reason that is excused.
+
+    None when the scheme lets nobody be asked again now, enough were asked, or nobody is left.
+    """
+    if len(asked) >= ATTEMPTS or is_final(reason, scheme) or wait_after(reason, scheme) is not None:
+        return None
+    there = gateways.there(environment)
+    for candidate in routing.candidates:
         if candidate.adapter not in asked and there.get(candidate.adapter, False):
             return candidate.adapter
     return None

@@ -133,7 +133,7 @@ async def _send_until_settled(acquiring: Acquiring, actor: Actor, prepared: Prep
 async def _settle(
     failover: Failover, operation_id: str, command: ExtendedCommand, outcome: Outcome, tx: Tx
 ) -> Payment | Attempt:
-    if isinstance(command, Authorize):
+    if isinstance(command, Authorize | Credit):
         return await settle_attempt(tx, failover, command, outcome)
     return await settle(tx, operation_id, outcome)
 

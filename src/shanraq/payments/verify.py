@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Final, assert_never
 
 import msgspec
+import structlog
 
 from shanraq import audit
 from shanraq.core import once
-from shanraq.core.actor import Actor
+from shanraq.core.actor import Actor, Environment
 from shanraq.core.db import Database, Tx
 from shanraq.core.fields import CurrencyCode
 from shanraq.core.ids import new_id
@@ -18,7 +21,6 @@ from shanraq.core.money import Currency, Money
 from shanraq.core.secret import SecurityCode
 from shanraq.payments import store, vault
 from shanraq.payments.adapter import (
-    Adapter,
     Approved,
     Billing,
     Declined,
@@ -30,13 +32,16 @@ from shanraq.payments.adapter import (
     Verify,
 )
 from shanraq.payments.ask import ask_once
+from shanraq.payments.failover import excused, next_system
 from shanraq.payments.model import BillingDetails, CardChecks, CredentialUse, Failure
 from shanraq.payments.route import route
-from shanraq.payments.routing import BIN_DIGITS, Facts, RoutedOperation
+from shanraq.payments.routing import BIN_DIGITS, Facts, RoutedOperation, Routing
 from shanraq.payments.send import Acquiring, send
 from shanraq.payments.settle import failure_of
 from shanraq.payments.terms import check_use, stored_of
 from shanraq.payments.told import checks_of
+
+log = structlog.get_logger(__name__)
 
 OPERATION: Final = "payment_methods.verify"
 # The ids of operations sent to a gateway are of one kind: under them it finds what it did.
@@ -76,6 +81,16 @@ class Verification(msgspec.Struct, frozen=True, kw_only=True):
     created_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class _Attempt:
+    """Who is asked, and what; `scheme` is the card's brand."""
+
+    adapter: str
+    command: Verify
+    routing: Routing
+    scheme: str
+
+
 async def verify(
     acquiring: Acquiring,
     actor: Actor,
@@ -86,6 +101,7 @@ async def verify(
 ) -> once.Given[Verification]:
     """Ask a card's issuer whether it is good; no money is held or moved. The result is kept with the payment method.
 
+    Where a payment system did not process it, the next one that the rules name is asked, each by an id of its own.
     Raises PaymentMethodNotFoundError, CardExpiredError, OperationNotSupportedError, NoAdapterError, UnknownCurrencyError,
     InvalidStoredCredentialError, and the errors of core.once.
     """
@@ -95,7 +111,7 @@ async def verify(
         check_use(new.stored_credential)
     request = once.Request.of(OPERATION, key, new, method_id)
 
-    async def prepare(tx: Tx) -> tuple[Adapter, Verify]:
+    async def prepare(tx: Tx) -> _Attempt:
         partner_id, environment = actor.scope
         operation_id = new_id(PREFIX)
         method, card = await vault.open_card(tx, acquiring.keyring, method_id, security_code)
@@ -116,9 +132,8 @@ async def verify(
                 operation=RoutedOperation.VERIFICATION,
             ),
         )
-        adapter = acquiring.gateways.named(environment, routing.candidates[0].adapter)
         stored = await stored_of(tx, use, method) if use is not None else None
-        return adapter, Verify(
+        command = Verify(
             operation_id=operation_id,
             reference=method_id,
             nothing=nothing,
@@ -126,24 +141,43 @@ async def verify(
             billing=Billing(**msgspec.structs.asdict(new.billing)),
             stored=stored,
         )
+        return _Attempt(routing.candidates[0].adapter, command, routing, method.brand)
 
-    async def ask(prepared: tuple[Adapter, Verify]) -> Outcome:
-        return await send(*prepared)
+    async def ask(first: _Attempt) -> tuple[_Attempt, Outcome]:
+        return await _ask(acquiring, actor.scope[1], first)
 
-    async def write(tx: Tx, prepared: tuple[Adapter, Verify], outcome: Outcome) -> Verification:
-        adapter, command = prepared
-        verification = _verification(tx, command, outcome)
+    async def write(tx: Tx, _first: _Attempt, told: tuple[_Attempt, Outcome]) -> Verification:
+        last, outcome = told
+        verification = _verification(tx, last.command, outcome)
         gateway_id = outcome.gateway_id if isinstance(outcome, Approved | Declined | InReview) else ""
-        await store.insert_verification(tx, verification, adapter.name, gateway_id)
+        await store.insert_verification(tx, verification, last.adapter, gateway_id)
         audit.record(
             tx,
             "payment_method.verified",
             method_id,
-            {"verification": verification.id, "status": verification.status.value, "adapter": adapter.name},
+            {"verification": verification.id, "status": verification.status.value, "adapter": last.adapter},
         )
         return verification
 
     return await ask_once(acquiring.db, actor, request, Verification, prepare, ask, write)
+
+
+async def _ask(acquiring: Acquiring, environment: Environment, attempt: _Attempt) -> tuple[_Attempt, Outcome]:
+    """Ask one payment system after the other until one processed it; return the last attempt and its outcome."""
+    loop = asyncio.get_running_loop()
+    until = loop.time() + acquiring.attempts_within.total_seconds()
+    asked = {attempt.adapter}
+    while True:
+        outcome = await send(acquiring.gateways.named(environment, attempt.adapter), attempt.command)
+        reason = excused(outcome)
+        if reason is None or loop.time() > until:
+            return attempt, outcome
+        name = next_system(acquiring.gateways, environment, attempt.routing, asked, reason, attempt.scheme)
+        if name is None:
+            return attempt, outcome
+        log.info("payment_methods.failover", failed=attempt.adapter, next=name, reason=reason.code)
+        asked.add(name)
+        attempt = replace(attempt, adapter=name, command=replace(attempt.command, operation_id=new_id(PREFIX)))
 
 
 async def list_verifications(db: Database, actor: Actor, method_id: str) -> list[Verification]:
