@@ -90,6 +90,11 @@ _BODY_LIMIT_BYTES: Final = 4 * 1024 * 1024
 _LETTERS: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
 
+class _Password(msgspec.Struct, forbid_unknown_fields=True):
+    merchant_id: str
+    password: str
+
+
 class _Review(msgspec.Struct, forbid_unknown_fields=True):
     merchant_id: str
     order_id: str
@@ -357,6 +362,14 @@ class MastercardSimulator:
                     raise ValueError(f"decision must be one of {', '.join(sorted(DECISIONS))}")
                 check_note(asked.note, asked.user_id)
                 self.gateway.decide_review(asked.merchant_id, asked.order_id, asked.decision, asked.note, asked.user_id)
+            case "GET", "passwords":
+                return {"passwords": self._verifier.counts()}
+            case "POST", "passwords":
+                added = msgspec.json.decode(request.body, type=_Password)
+                self._verifier.add_password(added.merchant_id, added.password)
+            case "DELETE", "passwords":
+                ended = msgspec.json.decode(request.body, type=_Password)
+                self._verifier.remove_password(ended.merchant_id, ended.password)
             case "GET", "challenges":
                 return {"challenges": self.authentications.open_challenges()}
             case "POST", "notification-faults":
