@@ -22,6 +22,7 @@ from shanraq.payments.adapter import (
     Approved,
     Authorize,
     Command,
+    Credit,
     DeclineClass,
     Declined,
     InReview,
@@ -32,8 +33,9 @@ from shanraq.payments.adapter import (
     Unknown,
 )
 from shanraq.payments.settle import settle_outcome
-from tests.payments.conftest import Shop
-from tests.payments.gateway import DOWN, INSUFFICIENT, LOST_AFTER, LOST_BEFORE, Gateway
+from tests.payments.conftest import AbleShop, Shop
+from tests.payments.gateway import DOWN, INSUFFICIENT, LOST_AFTER, LOST_BEFORE, AbleGateway, Gateway
+from tests.payments.test_credits import credit
 
 ELSEWHERE = Declined(
     Reason("processor_unavailable", DeclineClass.TECHNICAL, Advice.RETRY_OTHER_PROCESSOR, "PROCESSOR_UNAVAILABLE")
@@ -230,9 +232,14 @@ async def test_an_approval_that_comes_too_late_is_reversed_where_it_was_given(sh
     assert (await shop.find(paid.id)).status == "authorized"
 
 
-async def test_the_database_itself_allows_one_authorisation_of_a_payment(shop: Shop) -> None:
-    paid = await shop.authorized()
-    with pytest.raises(Exception, match="payment_operation_one_authorization"):
+@pytest.mark.parametrize("kind", ["authorize", "credit"])
+async def test_the_database_itself_allows_one_attempt_of_a_payment_that_stands(able: AbleShop, kind: str) -> None:
+    shop = able
+    if kind == "credit":
+        paid = await credit(shop, (await shop.bank.account(1000)).id)
+    else:
+        paid = await shop.authorized()
+    with pytest.raises(Exception, match="payment_operation_one_attempt"):
         async with shop.bank.db.begin(SYSTEM) as tx:
             await tx.execute(
                 """INSERT INTO payment_operation (id, payment_id, partner_id, environment, book, adapter, kind, amount,
@@ -304,3 +311,43 @@ async def test_no_payment_is_approved_twice_and_none_goes_on_after_an_unknown(
     assert (posted - before[0], held, incoming - before[2]) == (
         (1000, 0, 0) if approved and capture else (0, 0, 1000 * approved)
     )
+
+
+@given(st.lists(st.sampled_from(sorted(STEPS)), min_size=4, max_size=4), st.booleans())
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+async def test_no_credit_is_paid_twice_and_none_goes_on_after_an_unknown(
+    shop: Shop, steps: list[str], reachable: bool
+) -> None:
+    gateways = [AbleGateway(name) for name in ORDER]
+    shop = shop.at(*gateways, order=ORDER)
+    for gateway, step in zip(gateways, steps, strict=True):
+        told = STEPS[step]
+        if told is not None:
+            gateway.script.append(told)
+    account = await shop.bank.account(1000)
+    with contextlib.suppress(CrashError):
+        await credit(shop, account.id, key=f"key-{account.id}")
+    sent = [len(gateway.commands(Credit)) for gateway in gateways]
+    went_on = [step in ("down", "elsewhere") for step in steps]
+    reached = next((number for number, on in enumerate(went_on) if not on), len(steps)) + 1
+    assert sent == [int(number < min(reached, 3)) for number in range(4)]
+
+    for gateway in gateways:
+        gateway.reachable = reachable
+    await shop.recover()
+    for gateway in gateways:
+        gateway.reachable = True
+    for _ in range(3):
+        await shop.recover(400)
+
+    assert [len(gateway.commands(Credit)) for gateway in gateways] == sent
+    paid = sum(len(gateway.done) for gateway in gateways)
+    assert paid <= 1
+    (payment,) = [
+        one
+        for one in (await payments.list_payments(shop.bank.db, shop.bank.actor, PageRequest())).items
+        if one.account_id == account.id
+    ]
+    assert payment.status == ("paid" if paid else "failed")
+    assert await shop.bank.balance(account.id) == (1000 - 400 * paid, 0, 0)
+    assert await shop.bank.verified()
