@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 
 import httpx
 import pytest
@@ -150,10 +151,12 @@ async def test_a_troubled_mailbox_settles_once(wired: Wired, kind: str) -> None:
 
 
 async def test_what_will_never_be_taken_is_refused(wired: Wired) -> None:
+    # A signature is looked at as of the time the message names, when the certificate must have been valid.
+    created = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}".encode()
     outcome = await wired.adapter.send(
         b'<Envelope><AppHdr xmlns="urn:iso:std:iso:20022:tech:xsd:head.001.001.02"><Fr><FIId><FinInstnId>'
         b"<BICFI>SHRQKZKX</BICFI></FinInstnId></FIId></Fr><To><FIId><FinInstnId><BICFI>CLRGKZKX</BICFI></FinInstnId></FIId></To><BizMsgIdr>X</BizMsgIdr>"
-        b"<MsgDefIdr>pacs.008.001.08</MsgDefIdr><CreDt>2026-11-26T08:00:00Z</CreDt></AppHdr>"
+        b"<MsgDefIdr>pacs.008.001.08</MsgDefIdr><CreDt>" + created + b"</CreDt></AppHdr>"
         b'<Document xmlns="urn:iso:std:iso:20022:tech:xsd:pacs.008.001.08"><FIToFICstmrCdtTrf/></Document></Envelope>'
     )
 
