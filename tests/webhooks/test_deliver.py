@@ -324,9 +324,12 @@ async def test_many_endpoints_of_one_receiver_share_its_connections(desk: Desk) 
     desk.receiver.default = Answer(after_seconds=0.005)
     await desk.send(count=16)
 
-    done = await desk.deliver()
+    # A round gives up waiting for a place when its lease nears its end: on a busy machine the rest is left to the next.
+    rounds = [await desk.deliver()]
+    while rounds[-1].attempts and sum(one.attempts for one in rounds) < 80 * 16:
+        rounds.append(await desk.deliver())
 
-    assert (done.attempts, done.succeeded) == (80 * 16, 80 * 16)
+    assert sum(one.attempts for one in rounds) == sum(one.succeeded for one in rounds) == 80 * 16
     assert desk.receiver.most_under_way <= 32
     assert await desk.findings() == []
 

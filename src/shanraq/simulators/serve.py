@@ -11,11 +11,11 @@ import contextlib
 import hashlib
 import ssl
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from email.utils import formatdate
 from http import HTTPStatus
-from typing import Any, Final, cast
+from typing import Final, cast
 
 import httptools
 
@@ -65,12 +65,13 @@ class Reply:
 class Answer:
     """A reply, sent after a delay (seconds); without a reply the connection is closed.
 
-    `later` is a reply that is still being made; nothing more is read from the connection meanwhile.
+    `later` makes a reply that takes its time; nothing more is read from the connection meanwhile. It is called by the task that
+    waits for it: one that is cancelled before it began leaves no coroutine behind that nobody awaited.
     """
 
     reply: Reply | None
     delay_seconds: float = 0.0
-    later: Coroutine[Any, Any, Reply | None] | None = None
+    later: Callable[[], Awaitable[Reply | None]] | None = None
 
 
 Handler = Callable[[Request], Answer]
@@ -305,8 +306,10 @@ class _Connection(asyncio.Protocol):
             else:
                 self._send(request, answer, keep_alive)
 
-    async def _answer_made(self, request: Request, later: Coroutine[Any, Any, Reply | None], keep_alive: bool) -> None:
-        reply = await later
+    async def _answer_made(
+        self, request: Request, later: Callable[[], Awaitable[Reply | None]], keep_alive: bool
+    ) -> None:
+        reply = await later()
         self._making = None
         self._answer_late(request, Answer(reply), keep_alive)
 

@@ -1,10 +1,14 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
+from contextlib import suppress
+from functools import partial
 
 import pytest
 
+from shanraq.simulators.serve import Answer, HttpServer, Reply, Request
 from shanraq.simulators.visa import VisaSimulator
 from tests.simulators.visa.client import Merchant, payment
 
@@ -87,3 +91,28 @@ async def test_two_credentials_in_one_request_are_none(simulator: VisaSimulator,
     sent = raw(merchant, f"Authorization: Bearer {merchant.token('POST', PATH)}", "Connection: close")
 
     assert b" 401 " in await exchange(simulator, sent)
+
+
+async def test_a_reply_whose_connection_ends_before_it_is_begun_is_not_begun() -> None:
+    begun: list[Request] = []
+
+    async def make(request: Request) -> Reply | None:
+        begun.append(request)
+        return None
+
+    def answer(request: Request) -> Answer:
+        for connection in server.connections:
+            connection._transport.abort()
+        return Answer(None, later=partial(make, request))
+
+    server = HttpServer(answer)
+    port = await server.start("127.0.0.1", 0)
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+    with suppress(ConnectionError):
+        assert await reader.read() == b""
+    writer.close()
+    await server.stop()
+    gc.collect()
+
+    assert begun == []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, ParamSpec, Self, TypeVar
@@ -133,7 +134,7 @@ class ClearingSimulator:
     def _answer(self, request: Request) -> Answer:
         path = urlsplit(request.target).path
         if path.startswith("/control/"):
-            return Answer(None, later=_surely(self._control(request, path.removeprefix("/control/"))))
+            return Answer(None, later=partial(_surely, self._control, request, path.removeprefix("/control/")))
         participant = self._participant(request)
         if path != "/v1/messages":
             return Answer(problem(404, "not_found", "there is /v1/messages"))
@@ -141,9 +142,9 @@ class ClearingSimulator:
             return Answer(problem(401, "unauthorized", "show the token of a participant: Authorization: Bearer"))
         match request.method:
             case "POST":
-                return Answer(None, later=_surely(self._take(participant, request)))
+                return Answer(None, later=partial(_surely, self._take, participant, request))
             case "GET":
-                return Answer(None, later=_surely(self._mailbox(participant, request)))
+                return Answer(None, later=partial(_surely, self._mailbox, participant, request))
             case _:
                 return Answer(problem(405, "method_not_allowed", "GET and POST"))
 
@@ -241,10 +242,10 @@ class ClearingSimulator:
         self.books.release(to)
 
 
-async def _surely(making: Awaitable[Reply | None]) -> Reply | None:
+async def _surely(make: Callable[_P, Awaitable[Reply | None]], *args: _P.args, **kwargs: _P.kwargs) -> Reply | None:
     """Return the reply, or 500 for a mistake of ours: nothing of the request was done, and it may be repeated."""
     try:
-        return await making
+        return await make(*args, **kwargs)
     except Exception as error:
         _log_place("clearing_simulator.failed", error)
         return problem(500, "failed", "the simulator made a mistake; send it again")
