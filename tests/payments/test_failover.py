@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 
 import pytest
@@ -270,26 +270,22 @@ STEPS = {
 }  # fmt: skip
 
 
-@given(st.lists(st.sampled_from(sorted(STEPS)), min_size=4, max_size=4), st.booleans(), st.booleans())
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-async def test_no_payment_is_approved_twice_and_none_goes_on_after_an_unknown(
-    shop: Shop, steps: list[str], capture: bool, reachable: bool
-) -> None:
-    shop, gateways = four(await shop.with_card(next(NUMBERS)))
+def prepare(gateways: Sequence[Gateway], steps: Sequence[str]) -> None:
     for gateway, step in zip(gateways, steps, strict=True):
         told = STEPS[step]
         if told is not None:
             gateway.script.append(told)
-    before = await shop.balance()
-    key = f"key-{shop.card.id}"
-    with contextlib.suppress(CrashError):
-        await shop.authorize(key=key, capture=capture)
-    sent = [len(gateway.commands(Authorize)) for gateway in gateways]
+
+
+def expected(steps: Sequence[str]) -> list[int]:
+    """Return how often each is asked: exactly those before the first that may not be passed, and three at most."""
     went_on = [step in ("down", "elsewhere") for step in steps]
     reached = next((number for number, on in enumerate(went_on) if not on), len(steps)) + 1
-    # Exactly those before the first that may not be passed, and three at most.
-    assert sent == [int(number < min(reached, 3)) for number in range(4)]
+    return [int(number < min(reached, 3)) for number in range(4)]
 
+
+async def recover(shop: Shop, gateways: Sequence[Gateway], reachable: bool) -> None:
+    """Let recovery look, first while the gateways can perhaps not be reached."""
     for gateway in gateways:
         gateway.reachable = reachable
     await shop.recover()
@@ -297,6 +293,23 @@ async def test_no_payment_is_approved_twice_and_none_goes_on_after_an_unknown(
         gateway.reachable = True
     for _ in range(3):
         await shop.recover(400)
+
+
+@given(st.lists(st.sampled_from(sorted(STEPS)), min_size=4, max_size=4), st.booleans(), st.booleans())
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+async def test_no_payment_is_approved_twice_and_none_goes_on_after_an_unknown(
+    shop: Shop, steps: list[str], capture: bool, reachable: bool
+) -> None:
+    shop, gateways = four(await shop.with_card(next(NUMBERS)))
+    prepare(gateways, steps)
+    before = await shop.balance()
+    key = f"key-{shop.card.id}"
+    with contextlib.suppress(CrashError):
+        await shop.authorize(key=key, capture=capture)
+    sent = [len(gateway.commands(Authorize)) for gateway in gateways]
+    assert sent == expected(steps)
+
+    await recover(shop, gateways, reachable)
 
     assert [len(gateway.commands(Authorize)) for gateway in gateways] == sent
     approved = sum(len(gateway.done) for gateway in gateways)
@@ -320,25 +333,14 @@ async def test_no_credit_is_paid_twice_and_none_goes_on_after_an_unknown(
 ) -> None:
     gateways = [AbleGateway(name) for name in ORDER]
     shop = shop.at(*gateways, order=ORDER)
-    for gateway, step in zip(gateways, steps, strict=True):
-        told = STEPS[step]
-        if told is not None:
-            gateway.script.append(told)
+    prepare(gateways, steps)
     account = await shop.bank.account(1000)
     with contextlib.suppress(CrashError):
         await credit(shop, account.id, key=f"key-{account.id}")
     sent = [len(gateway.commands(Credit)) for gateway in gateways]
-    went_on = [step in ("down", "elsewhere") for step in steps]
-    reached = next((number for number, on in enumerate(went_on) if not on), len(steps)) + 1
-    assert sent == [int(number < min(reached, 3)) for number in range(4)]
+    assert sent == expected(steps)
 
-    for gateway in gateways:
-        gateway.reachable = reachable
-    await shop.recover()
-    for gateway in gateways:
-        gateway.reachable = True
-    for _ in range(3):
-        await shop.recover(400)
+    await recover(shop, gateways, reachable)
 
     assert [len(gateway.commands(Credit)) for gateway in gateways] == sent
     paid = sum(len(gateway.done) for gateway in gateways)
